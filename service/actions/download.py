@@ -4,7 +4,7 @@ import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from service.actions.find import find_dataset
 from service.domain.dataset import DatasetInfo
@@ -12,13 +12,13 @@ from service.domain.errors import Conflict, NotFound, invalid
 from service.ingest.amendments import Amendment, read_amendments
 from service.ingest.limits import Limits
 from service.ingest.rewritten.apart import rewritten_apart
-from service.ingest.rewritten.edits import Edits
+from service.ingest.rewritten.edits import Edits, unchanged_labels
 from service.ingest.writers.images import to_zip
 from service.ingest.writers.tables import to_csv, to_jsonl, to_manifest, to_parquet
 from service.ingest.writers.view import ADDED, View
 from service.services import Services
 from service.store.originals import Original, find_original
-from service.store.seal import check_once, open_parquet
+from service.store.seal import check_once
 
 _CHUNK = 1 << 20
 _PACKED = (".gz", ".tgz")
@@ -139,19 +139,12 @@ def _edits(
         labels={index: one.label for index, one in changed.items() if one.label is not None},
         removed=frozenset(index for index, one in changed.items() if one.label is None),
         ids={index: one.id for index, one in changed.items()},
-        kept=partial(_kept, services.blobs.canonical(info.id).resolve(), tuple(info.classes), frozenset(changed)),
+        kept=partial(
+            unchanged_labels, services.blobs.canonical(info.id).resolve(), tuple(info.classes), frozenset(changed)
+        ),
         columns=columns,
         added=added,
     )
-
-
-def _kept(data: Path, classes: Sequence[str], changed: frozenset[int]) -> Iterator[tuple[int, str]]:
-    with open_parquet(data) as file:
-        for group in range(file.metadata.num_row_groups):
-            table = file.read_row_group(group, columns=["index", "label"])
-            for index, label in zip(*(table.column(name).to_pylist() for name in ("index", "label")), strict=True):
-                if index not in changed:
-                    yield index, classes[label]
 
 
 def _label(info: DatasetInfo, original: Original) -> str:

@@ -1,11 +1,13 @@
 """What is changed in an upload, by position of its rows."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from service.domain.errors import Conflict
+from service.store.seal import open_parquet
 
 T = TypeVar("T")
 
@@ -42,6 +44,16 @@ class Edits:
     def removed_ids(self) -> frozenset[str]:
         """Ids of the samples that go."""
         return frozenset(self.ids[index] for index in self.removed)
+
+
+def unchanged_labels(data: Path, classes: Sequence[str], changed: frozenset[int]) -> Iterator[tuple[int, str]]:
+    """Position and class of the samples of a canonical file, without those at the changed positions, in its order."""
+    with open_parquet(data) as file:
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(group, columns=["index", "label"])
+            for index, label in zip(*(table.column(name).to_pylist() for name in ("index", "label")), strict=True):
+                if index not in changed:
+                    yield index, classes[label]
 
 
 def spellings(written: Iterable[tuple[int, Any]], edits: Edits) -> dict[str, Any]:
