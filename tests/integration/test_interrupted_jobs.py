@@ -1,4 +1,7 @@
-"""Jobs whose worker ends before they do: the API on a socket, Celery worker processes, Valkey, and each database in turn."""
+"""Jobs whose worker ends before they do: the API on a socket, Celery worker processes, Valkey, and a database.
+
+What the ledger does on either database is tested in tests/unit/store; here it is each in turn where the ranking must be the same.
+"""
 
 import json
 import signal
@@ -15,6 +18,10 @@ from service.store.engine import open_database
 from tests.damage import cut_short, flip_bit
 from tests.integration.installation import LONG, QUICK, Installation, impatient, installed, kill
 
+ON_POSTGRESQL = pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.servers)], indirect=True
+)
+
 
 @pytest.fixture
 def installation(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Installation]:
@@ -23,6 +30,7 @@ def installation(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[
         yield opened
 
 
+@ON_POSTGRESQL
 def test_a_job_waits_for_a_worker(installation: Installation) -> None:
     job_id = installation.submit(QUICK)
     assert installation.client.get("/readyz").status_code == httpx.codes.SERVICE_UNAVAILABLE
@@ -60,6 +68,7 @@ def test_a_worker_killed_in_training_and_damaged_files_change_nothing_in_the_ran
     assert installation.ranking(job_id) == installation.ranking(undisturbed)
 
 
+@ON_POSTGRESQL
 def test_a_worker_that_is_told_to_stop_hands_its_job_back(installation: Installation) -> None:
     with installation.worker() as first:
         job_id = installation.submit(LONG)
@@ -73,6 +82,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back(installation: Installa
         assert installation.client.post(f"/jobs/{job_id}/cancel").status_code == httpx.codes.ACCEPTED
 
 
+@ON_POSTGRESQL
 def test_a_rescoring_whose_worker_died_is_done_by_another_one(installation: Installation) -> None:
     with installation.worker() as first:
         job_id = installation.submit(QUICK)

@@ -1,4 +1,4 @@
-"""Jobs on real parts: the API on a socket, a Celery worker process, Valkey, and each database in turn."""
+"""Jobs on real parts: the API on a socket, a Celery worker process, Valkey, and each database in turn where it matters."""
 
 import json
 import shutil
@@ -14,11 +14,11 @@ import pytest
 from tests import servers
 from tests.integration.installation import LONG, QUICK, ROWS, Installation, eager, installed
 
+DATABASES = [pytest.param(kind, marks=pytest.mark.xdist_group(f"jobs on {kind}")) for kind in ("sqlite", "postgresql")]
+ON_SQLITE = pytest.mark.parametrize("installation", DATABASES[:1], indirect=True)
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(kind, marks=pytest.mark.xdist_group(f"jobs on {kind}")) for kind in ("sqlite", "postgresql")],
-)
+
+@pytest.fixture(scope="module", params=DATABASES)
 def installation(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_url: str
 ) -> Iterator[Installation]:
@@ -200,6 +200,7 @@ def questions() -> bytes:
     return "\n".join(rows).encode()
 
 
+@ON_SQLITE
 def test_a_file_of_texts_needs_no_word_about_it(installation: Installation) -> None:
     spec = {"glitches": [{"kind": "mislabeled_uniform", "rate": 0.1}]}
     answer = installation.client.post(
@@ -216,6 +217,7 @@ def test_a_file_of_texts_needs_no_word_about_it(installation: Installation) -> N
     assert sample["features"]["question"].endswith(")")
 
 
+@ON_SQLITE
 def test_a_reference_that_is_held_out_is_not_ranked(installation: Installation) -> None:
     verified = [f"s{number}" for number in range(60)]
     held = installation.submit(QUICK, reference={"holdout": 0.25})
@@ -233,6 +235,7 @@ def test_a_reference_that_is_held_out_is_not_ranked(installation: Installation) 
     assert all(one["by_checkpoint"] for one in (*sample["supporting"], *sample["opposing"]))
 
 
+@ON_SQLITE
 def test_a_job_that_stops_early_scores_the_epochs_that_it_ran_and_forgets_the_others(
     installation: Installation,
 ) -> None:
@@ -264,6 +267,7 @@ def test_a_cancelled_job_stops_and_can_be_taken_up_again(installation: Installat
     assert not (installation.settings.home / "jobs" / job_id).exists()
 
 
+@ON_SQLITE
 def test_training_that_diverges_fails_and_says_what_to_change(installation: Installation) -> None:
     job_id = installation.submit({**QUICK, "learning_rate": 100, "momentum": 0.99})
     job = installation.wait(job_id, "failed")

@@ -1,4 +1,4 @@
-"""Scoring that several Celery workers share, on each database in turn."""
+"""Scoring that several Celery workers share. On PostgreSQL tests/chaos kills helpers."""
 
 import json
 import time
@@ -51,15 +51,20 @@ def left_of(installation: Installation, ledger: Database, job_id: str) -> list[o
     return [*rows, *(installation.settings.home / "jobs" / job_id).glob("shared*/**/*")]
 
 
+@pytest.mark.parametrize(
+    ("database_url", "kills"),
+    [("sqlite", ["helper", "worker of the job"]), pytest.param("postgresql", [], marks=pytest.mark.servers)],
+    indirect=["database_url"],
+)
 def test_two_workers_give_the_bits_of_one_also_where_a_helper_or_the_worker_of_the_job_is_killed(
-    installation: Installation, ledger: Database
+    installation: Installation, ledger: Database, kills: list[str]
 ) -> None:
     with installation.worker():
         job_id = installation.submit_embeddings()
         installation.wait(job_id, "completed")
     expected = installation.ranking(job_id)
 
-    for killed in (None, "helper", "worker of the job"):
+    for killed in (None, *kills):
         with installation.worker() as first, installation.worker() as second:
             installation.wait_for_workers(2)
             job_id, helper = helped_job(installation, ledger)
@@ -72,6 +77,8 @@ def test_two_workers_give_the_bits_of_one_also_where_a_helper_or_the_worker_of_t
         assert left_of(installation, ledger, job_id) == []
 
 
+@pytest.mark.servers
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_job_without_a_reference_is_shared_too_to_the_same_bits(
     installation: Installation, capfd: pytest.CaptureFixture[str]
 ) -> None:
