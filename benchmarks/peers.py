@@ -35,13 +35,13 @@ SETS, ROWS, QUICK = ("adult", "satimage", "trec_minilm"), 2_000, 300
 WHOLE = "ours, the whole job"
 # Loaded before anything is measured; torch's compiler as a worker loads it. Those that are not installed are passed over.
 LIBRARIES = ["benchmarks.peer_methods", "torch._dynamo", "cleanlab.rank", "dattri.algorithm.tracin"]
-COLUMNS = ("set", "method", "training s", "after it s", "in all s", "processor s", "memory MB")
+COLUMNS = ("set", "method", "training s", "after it s", "in all s", "processor s", "of the job's", "memory MB")
 
 NOTES = (
     "Training is that of the job, preparation included; captum, dattri and our influence alone take its checkpoints. cleanlab trains by itself.",
     "AP: average precision of the wrong labels (with two classes both kinds are the same), by `mislabeled` of the job, by self-influence, by the negated sum of the influence on the reference, or by cleanlab's self-confidence.",
     "dattri ran on a part, and its seconds are in proportion; its values are those of captum's TracInCP. TracInCPFast leaves out the bias.",
-    "Memory: peak of the process above what the libraries take. Seconds are those of the run with fewer processor seconds, of one for each kind of errors; processor seconds include the training.",
+    "Memory: peak of the process above what the libraries take. Seconds are those of the run with fewer processor seconds, of one for each kind of errors; processor seconds include the training, and are told as a multiple of those of the whole job.",
 )
 
 
@@ -96,6 +96,7 @@ def table_rows(name: str, found: Costs, kinds: list[str]) -> list[list[str]]:
             before = trained.trained_s
             whole, computed = whole + before, computed + trained.trained_processor_s
         seconds = [f"{before:.2f}" if before else "", f"{whole - before:.2f}", f"{whole:.2f}", f"{computed:.2f}"]
+        ratio = f"{computed / trained.processor_s:.2f} times"
         memory = f"{max(one.memory for one in several):.0f}"
         if any(one.device_memory for one in several):
             memory += f", GPU {max(one.device_memory for one in several):.0f}"
@@ -105,6 +106,7 @@ def table_rows(name: str, found: Costs, kinds: list[str]) -> list[list[str]]:
                 name,
                 f"**{method}**" if method == WHOLE else method,
                 *seconds,
+                ratio,
                 memory,
                 *precisions,
                 *[""] * (len(kinds) - len(precisions)),
