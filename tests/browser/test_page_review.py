@@ -4,21 +4,19 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from service.services import Services
-from service.store import datasets
-from tests.browser import axe
-from tests.browser.conftest import PAGE, Watched, eventually, follow
-from tests.builders import add_finished, add_job, finish, form, image_zip, ranking_of
+from tests.browser.conftest import eventually, follow
+from tests.browser.reviewed_job import finished_over, job, pictures, ready, settle, suspects, texts
+from tests.builders import form
 
-_ROWS = 400
-_PICTURES = [f"{name}/{number}.png" for number in range(20) for name in ("cat", "dog")]
+__all__ = ["job", "pictures", "texts"]
+
 _LATER_PAGES = re.compile("/suspects.*offset=[1-9]")
 # How far the first letter of a text is from the left and from the right of what holds it.
 _FIRST_LETTER = """one => {
@@ -32,49 +30,9 @@ _KNOWN = "localStorage.setItem('reviewer', 'Noor')"
 
 
 @pytest.fixture
-def job(services: Services) -> str:
-    """A finished job over a table."""
-    add_finished(services.database, services.blobs, rows=_ROWS)
-    return f"{PAGE}#/jobs/job_1/suspects"
-
-
-@pytest.fixture
-def pictures(services: Services, client: httpx.Client) -> str:
-    """A finished job over images."""
-    return finished_over(services, client, form(image_zip(_PICTURES), "animals.zip"))
-
-
-@pytest.fixture
-def texts(services: Services, client: httpx.Client) -> str:
-    """A finished job over texts: half of those of each class hold its word, one of them both."""
-    lines = [
-        f"{'The' if number % 4 < 2 else 'A'} news number {number}{' of a Goal' * (number % 4 == 0)}"
-        f"{' of a bank' * (number % 4 == 1)}{' beside the bank' * (number == 0)},{('sport', 'money')[number % 2]}"
-        for number in range(160)
-    ]
-    return finished_over(services, client, form("\n".join(["text,label", *lines]).encode(), "news.csv"))
-
-
-def finished_over(services: Services, client: httpx.Client, upload: dict[str, Any]) -> str:
-    """The page of a finished job over an upload, in which every sample is suggested to have another label."""
-    made = client.post("/datasets", **upload).raise_for_status().json()
-    with services.database.read() as connection:
-        info = datasets.get(connection, made["id"])
-    assert info is not None
-    add_job(services.database, info)
-    finish(services.database, "job_1", info, table=ranking_of(services.blobs, info))
-    return f"{PAGE}#/jobs/job_1/suspects"
-
-
-@pytest.fixture
 def known(context: BrowserContext) -> None:
     """Somebody who said who they are."""
     context.add_init_script(_KNOWN)
-
-
-def suspects(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.get("/jobs/job_1/suspects", params={"limit": 1000, **query}).json()["items"]
-    return found
 
 
 def decisions(client: httpx.Client) -> list[tuple[str, str, str | None]]:
@@ -85,11 +43,6 @@ def decisions(client: httpx.Client) -> list[tuple[str, str, str | None]]:
 
 def standing(client: httpx.Client) -> dict[str, str]:
     return {one["sample"]["id"]: one["review"]["decision"] for one in suspects(client) if one["review"]}
-
-
-def ready(page: Page, address: str) -> None:
-    page.goto(address)
-    expect(page.locator("[data-place='0']")).to_be_visible()
 
 
 @contextmanager
@@ -114,11 +67,6 @@ def held(page: Page, address: re.Pattern[str]) -> Iterator[None]:
     is_held = False
     for route in waiting:
         route.continue_()
-
-
-def settle(page: Page) -> None:
-    """Let the page do what it does a little later."""
-    page.wait_for_timeout(400)
 
 
 def at(page: Page, place: int) -> None:
@@ -441,93 +389,3 @@ def test_a_saved_view_brings_back_its_filters(page: Page, job: str) -> None:
     page.get_by_role("button", name="Dogs", exact=True).click()
     expect(page.get_by_role("button", name="Remove the filter: Labelled dog")).to_be_visible()
     assert "label=dog" in page.url
-
-
-@pytest.mark.parametrize("width", [320, 500, 700, 760, 900, 1000, 1100, 1190, 1220])
-def test_how_far_a_review_is_and_the_corrected_file_are_in_sight_at_every_width(
-    page: Page, job: str, client: httpx.Client, width: int
-) -> None:
-    decided = [{"sample_id": f"row-{number}", "decision": "keep"} for number in range(12)]
-    decided += [{"sample_id": f"row-{number}", "decision": "remove"} for number in range(12, 24)]
-    client.post("/jobs/job_1/reviews", json=decided).raise_for_status()
-    page.set_viewport_size({"width": width, "height": 700})
-    ready(page, job)
-    said = page.get_by_text(re.compile(r"\d+ of \d+ flagged reviewed"))
-    expect(page.get_by_role("button", name="Other forms of the corrected file")).to_be_in_viewport(ratio=1)
-    expect(said).to_be_in_viewport(ratio=1)
-    assert said.evaluate("one => one.getBoundingClientRect().width") >= min(160, width / 2)
-
-
-def test_at_1440_by_900_twelve_rows_are_in_sight(page: Page, job: str) -> None:
-    page.set_viewport_size({"width": 1440, "height": 900})
-    ready(page, job)
-    assert eventually(lambda: len(whole(page)) >= 12, True)
-
-
-def test_at_1440_by_900_twenty_four_cards_are_in_sight(page: Page, pictures: str) -> None:
-    page.set_viewport_size({"width": 1440, "height": 900})
-    ready(page, pictures)
-    assert eventually(lambda: len(whole(page)) >= 24, True)
-
-
-def whole(page: Page) -> list[str]:
-    """Places that can be seen from edge to edge without scrolling."""
-    found: list[str] = page.evaluate(
-        """() => [...document.querySelectorAll('[data-place]')].filter(one => {
-          const box = one.getBoundingClientRect();
-          return [[box.left + 5, box.top + 5], [box.right - 5, box.bottom - 5]].every(([x, y]) =>
-            one.contains(document.elementFromPoint(x, y)));
-        }).map(one => one.dataset.place)"""
-    )
-    return found
-
-
-@pytest.fixture(params=[(360, "light"), (1440, "dark"), (2560, "light")], ids=str)
-def seen(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of a size and theme that lets axe in."""
-    width, theme = request.param
-    context = browser.new_context(
-        base_url=server,
-        viewport={"width": width, "height": 800},
-        color_scheme=theme,
-        locale="en-GB",
-        bypass_csp=True,
-        has_touch=width < 500,
-    )
-    page, watched = context.new_page(), Watched(server)
-    watched.watch(page)
-    yield page
-    context.close()
-    assert (watched.complaints, watched.refused) == ([], [])
-
-
-@pytest.mark.parametrize("kind", ["table", "images", "texts"])
-def test_a_review_has_no_barriers_and_fits_its_screen(
-    seen: Page, request: pytest.FixtureRequest, kind: str, client: httpx.Client, axe_script: str
-) -> None:
-    address: str = request.getfixturevalue({"table": "job", "images": "pictures", "texts": "texts"}[kind])
-    ids = [one["sample"]["id"] for one in suspects(client)]
-    client.post("/jobs/job_1/reviews", json=[{"sample_id": ids[1], "decision": "remove"}])
-    ready(seen, f"{address}?label={'sport' if kind == 'texts' else 'cat'}")
-    settle(seen)
-    assert fits(seen)
-    expect(seen.locator(".typical").first).to_be_attached(attached=kind == "texts")
-    assert axe.violations(seen, axe_script) == []
-    seen.locator("[data-place='0']").click()
-    expect(seen.get_by_role("heading", name="Strongest signals")).to_be_attached()
-    expect(seen.get_by_role("group", name="Decide").last.get_by_role("button", name="Keep")).to_be_in_viewport()
-    assert fits(seen)
-    assert axe.violations(seen, axe_script) == []
-    seen.get_by_role("button", name="Close the sample").click()
-    seen.keyboard.press("?")
-    expect(seen.get_by_role("dialog", name="Keys")).to_be_visible()
-    assert axe.violations(seen, axe_script) == []
-
-
-def fits(page: Page) -> bool:
-    """Nothing scrolls sideways, and no text has one letter in a line."""
-    found: bool = page.evaluate(
-        """() => document.documentElement.scrollWidth <= innerWidth && [...document.querySelectorAll('[data-place], aside')]
-          .every(one => one.scrollWidth <= one.clientWidth + 1)"""
-    )
-    return found
