@@ -135,19 +135,44 @@ def with_value(text: str, name: str, value: Any, *, escaped: bool = False) -> st
     return f"{text[:end]}{'' if empty else ', '}{json.dumps(key, ensure_ascii=escaped)}: {new}{text[end:]}"
 
 
+def with_changes(text: str, old: Any, new: Any, write: Callable[[Any], str]) -> str:
+    """The text of the JSON value `old` as that of `new`: what differs is written anew, everything else stands as it is."""
+    if old == new:
+        return text
+    is_alike = isinstance(old, dict) and isinstance(new, dict) and list(old) == list(new)
+    if not is_alike and not (isinstance(old, list) and isinstance(new, list) and len(old) == len(new)):
+        return write(new)
+    found, done = [], 0
+    for name, start, stop in _members(text):
+        found += [text[done:start], with_changes(text[start:stop], old[name], new[name], write)]
+        done = stop
+    return "".join([*found, text[done:]])
+
+
 def _span(text: str, key: str) -> tuple[tuple[int, int] | None, int]:
     """Where the value of a key stands in the text of an object, and where its last value ends."""
-    place = end = _past_space(text, 0) + 1
+    end = _past_space(text, 0) + 1
     found: tuple[int, int] | None = None
-    while text[(place := _past_space(text, place))] != "}":
-        name, place = _DECODE(text, place)
-        start = _past_space(text, _past_space(text, place) + 1)  # over the colon
-        _, end = _DECODE(text, start)
+    for name, start, end in _members(text):
         if name == key:
             found = (start, end)
+    return found, end
+
+
+def _members(text: str) -> Iterator[tuple[Any, int, int]]:
+    """Key of each member of an object, or place in an array, and where its value begins and ends in the text."""
+    place = _past_space(text, 0)
+    is_object = text[place] == "{"
+    place, number = place + 1, count()
+    while text[(place := _past_space(text, place))] not in "}]":
+        name: str | int = next(number)
+        if is_object:
+            name, place = _DECODE(text, place)
+            place = _past_space(text, _past_space(text, place) + 1)  # over the colon
+        _, end = _DECODE(text, place)
+        yield name, place, end
         place = _past_space(text, end)
         place += text[place] == ","
-    return found, end
 
 
 def _past_space(text: str, place: int) -> int:

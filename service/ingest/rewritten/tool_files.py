@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 
-from service.ingest.encoding import sample_text
+from service.ingest.encoding import encoding_of, sample_text
 from service.ingest.rewritten.edits import Edits, no_form
-from service.ingest.rewritten.json_text import edited_array, edited_lines
+from service.ingest.rewritten.json_text import edited_array, edited_lines, with_changes
 from service.ingest.source import RowSource, Upload
 from service.platforms.relabelled import RELABELLINGS
 
@@ -25,24 +25,20 @@ def rewrite_tool_file(upload: Upload, source: RowSource, label: str, edits: Edit
         raise no_form("a record of a labelling tool has no room for more columns")
     form = RELABELLINGS[source.format]
     labels, removed = edits.labels_by_id, edits.removed_ids
+    is_escaped = not encoding_of(upload.path).startswith("utf")
 
     def edit(place: int, text: str) -> str | None:
-        record = json.loads(text)
+        record, changed = json.loads(text), json.loads(text)
         name = form.name(record, place)
         if name in removed:
             return None
         if name not in labels:
             return text
-        form.change(record, label, labels[name])
-        compact = None if '": ' in text else (",", ":")
-        return json.dumps(record, ensure_ascii="\\u" in text, indent=_indent(text), separators=compact)
+        form.change(changed, label, labels[name])
+        between = (", ", ": ") if '": ' in text else (",", ":")
+        write = json.JSONEncoder(ensure_ascii=is_escaped or "\\u" in text, separators=between).encode
+        return with_changes(text, record, changed, write)
 
     with upload.path.open("rb") as file:
         is_array = (sample_text(file.read(_HEAD)) or "").lstrip("\ufeff \t\r\n").startswith("[")
     return edited_array(upload, "", edit) if is_array else edited_lines(upload, edit)
-
-
-def _indent(text: str) -> int | None:
-    """By how much a record that stands in several lines is indented."""
-    lines = text.splitlines()
-    return None if len(lines) < 2 else max(1, len(lines[1]) - len(lines[1].lstrip()))

@@ -372,3 +372,20 @@ def test_exports_of_labelling_tools_come_back_with_labels_changed_in_place(
     assert (again["inferred"]["format"], again["rows"]) == (info["inferred"]["format"], 11)
     assert again["content_digest"] == made["content_digest"] != info["content_digest"]
     assert client.get(f"/datasets/{again['id']}/samples/4").json()["label"] == "money"
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "doccano", "prodigy", "argilla", "labelbox"])
+def test_nothing_of_a_tools_record_changes_but_the_label(client: httpx.Client, services: Services, tool: str) -> None:
+    is_array = tool in ("label_studio", "argilla")
+    records = json.loads(export(tool)) if is_array else list(map(json.loads, export(tool).splitlines()))
+    odd = '{ "meta":{"w":1.50,"big":12345678901234567890.10,"e":1e3,"list":[ 1.0,\t2 ]}, "half\\u00e9":null,'
+    texts = [odd + json.dumps(record)[1:] for record in records]
+    kept = [
+        text.replace('"sport"', '"money"') if place == 4 else text for place, text in enumerate(texts) if place != 7
+    ]
+    before, after = (
+        ("[" + ",\n  ".join(one) + "]\n" if is_array else "\n".join(one) + "\n").encode() for one in (texts, kept)
+    )
+    info = uploaded(client, before, f"news.{'json' if is_array else 'jsonl'}")
+    made = corrected(client, services, info["id"], {"4": "money", "7": None, "8": ""})
+    assert downloaded(client, made["id"]).decode() == after.decode()
