@@ -46,6 +46,17 @@ class Look:
     whole: bool = True
 
 
+def is_image(data: bytes) -> bool:
+    """Whether bytes begin as an image does, of a format that is read or of one that is named where it is refused."""
+    if unreadable_kind(data):
+        return True
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS):
+            return True
+    except Exception:  # noqa: BLE001 - Pillow raises errors of many kinds for what is none
+        return False
+
+
 def look_at(data: bytes | None, limits: Limits) -> Look:
     """Decode an image completely, once."""
     if not data:

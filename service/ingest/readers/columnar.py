@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from service.ingest import values
 from service.ingest.faults import malformed
+from service.ingest.images import is_image
 from service.ingest.limits import Limits
 from service.ingest.readers.arrow_sizes import expanded_bytes
 from service.ingest.readers.decoded_size import decoded_bytes, view_bytes
@@ -24,6 +26,10 @@ _DECODED_AT_ONCE = 256 * 2**20  # bytes of texts, if each were as long as the lo
 _ARROW, _STREAM_AT = b"ARROW1", 8  # how an IPC file begins, and where its messages do
 _INDEX_COLUMN = "__index_level_0__"  # pandas writes its row names under it
 _MEDIA_ROWS = 256
+_ANY_BYTES = 2  # how doubtful it is that bytes of no said kind are an image
+_IMAGE, _TEXT, _OTHER = "image", "text", "other"
+_FIRST = 32  # values of bytes that say what a column of them holds
+_SPACE = {ord(mark): " " for mark in "\t\r\n"}
 _A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
@@ -53,7 +59,7 @@ def open_parquet(upload: Upload) -> RowSource:
             else:  # by name all columns of it would come
                 yield from (one.select(columns) for one in file.iter_batches(batch_size=rows, use_threads=False))
 
-    return _source("parquet", schema, batches, upload.limits, size)
+    return _source("parquet", schema, batches, upload, size)
 
 
 def open_arrow(upload: Upload) -> RowSource:
@@ -73,7 +79,7 @@ def open_arrow(upload: Upload) -> RowSource:
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows).select(columns)
 
-    return _source("arrow", schema, batches, upload.limits, size)
+    return _source("arrow", schema, batches, upload, size)
 
 
 def _check_messages(file: Any, limits: Limits, size: int) -> None:
@@ -97,12 +103,16 @@ def open_ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any], bool]:
     return stream.schema, iter(stream), False
 
 
-def _source(kind: str, schema: Any, batches: Any, limits: Limits, size: int) -> RowSource:
+def _source(kind: str, schema: Any, batches: Any, upload: Upload, size: int) -> RowSource:
     names, renamed = distinct_names(schema.names)
     schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)], schema.metadata)
     said = _huggingface(schema)
     classes = class_names(schema)
-    images = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
+    encoded = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
+    doubtful = [name for name in encoded if _doubt(schema.field(name), said.get(name, {})) == _ANY_BYTES]
+    kinds = {} if upload.spec.modality == "image" else _kinds_of_bytes(doubtful, names, batches)
+    images = [name for name in encoded if kinds.get(name, _IMAGE) == _IMAGE]
+    texts = frozenset(name for name, one in kinds.items() if one == _TEXT)
     image = min(images, key=lambda name: _doubt(schema.field(name), said.get(name, {})), default=None)
     paths = f"{image}.path" if image is not None and pa.types.is_struct(schema.field(image).type) else None
     if paths in names or renamed:
@@ -116,11 +126,11 @@ def _source(kind: str, schema: Any, batches: Any, limits: Limits, size: int) -> 
         rows = _MEDIA_ROWS if media and image is not None else batch_rows(_cells(schema))
         for part in batches(wanted, rows, part_of):
             decoded += decoded_bytes(part)
-            limits.check_decoded(size, decoded)
+            upload.limits.check_decoded(size, decoded)
             named = part.rename_columns([names[place] for place in wanted])
             opened = named if image is None else _opened(named, image, paths, media=media)
             for piece in _bounded(opened):
-                yield _batch(_plain(piece), index, classes)
+                yield _batch(_plain(piece, texts), index, classes)
                 index += piece.num_rows
 
     return RowSource(
@@ -135,9 +145,32 @@ def _source(kind: str, schema: Any, batches: Any, limits: Limits, size: int) -> 
     )
 
 
-def _plain(rows: Any) -> Any:
-    """Columns of types that say how others are stored or counted, as these: durations become seconds."""
-    columns = [_plain_column(column) for column in rows.columns]
+def _kinds_of_bytes(wanted: list[str], names: list[str], batches: Any) -> dict[str, str]:
+    """Whether columns of bytes hold images, texts in UTF-8 or anything else, by the first values that they have."""
+    found: dict[str, str] = {}
+    for name in wanted:
+        held: list[bytes] = []
+        for part in batches([names.index(name)], _MEDIA_ROWS, None):
+            held += [one for one in part.column(0).slice(0, _FIRST - len(held)).to_pylist() if one]
+            if len(held) >= _FIRST:
+                break
+        found[name] = _IMAGE if any(map(is_image, held)) else _TEXT if all(map(_is_text, held)) else _OTHER
+    return found
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return value.decode().translate(_SPACE).isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def _plain(rows: Any, texts: frozenset[str]) -> Any:
+    """Columns of types that say how others are stored or counted, as these: durations become seconds, `texts` in bytes texts."""
+    columns = [
+        values.as_text(column) if name in texts else _plain_column(column)
+        for name, column in zip(rows.schema.names, rows.columns, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
 
 
@@ -176,7 +209,7 @@ def _is_image(field: Any, feature: dict[str, Any]) -> bool:
 
 def _doubt(field: Any, feature: dict[str, Any]) -> int:
     """0 for what is said to be an image, 1 for a structure that is one, 2 for bytes of whatever kind."""
-    return 0 if feature.get("_type") == "Image" else 1 if pa.types.is_struct(field.type) else 2
+    return 0 if feature.get("_type") == "Image" else 1 if pa.types.is_struct(field.type) else _ANY_BYTES
 
 
 def _cells(schema: Any) -> int:

@@ -236,3 +236,30 @@ def test_a_table_that_expands_beyond_the_limit_is_refused(take: Take) -> None:
     table = pa.table({"x": [0] * 99_999 + [1], "label": ["a"] * 99_999 + ["b"]})
     with pytest.raises(TooLarge):
         take(parquet(table), "a.parquet", Limits(max_expanded_bytes=100_000))
+
+
+@pytest.mark.parametrize("form", ["parquet", "file"])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
+def test_bytes_are_images_texts_or_left_out_by_what_they_hold(take: Take, form: str, kind: Any) -> None:
+    labels = [b"ab"[row % 2 :][:1] for row in range(12)]
+    table = {"x": [row / 4 for row in range(12)], "label": pa.array(labels, kind)}
+    found = take(
+        of(form, pa.table({**table, "key": pa.array([bytes([row, 255, 0]) for row in range(12)], kind)})), "a.bin"
+    ).found
+    assert (found.modality, found.classes) == ("tabular", ["a", "b"])
+    assert [one.name for one in found.features] == ["x"]
+    assert [one.code for one in found.warnings] == ["nested_left_out"]
+    assert "key" in found.warnings[0].detail
+    found = take(
+        of(form, pa.table({**table, "picture": pa.array([png(value=row) for row in range(12)], kind)})), "a.bin"
+    ).found
+    assert found.modality == "image"
+    said = [f"the {('sun', 'rain')[row % 2]} of day {row}\n".encode() for row in range(12)]
+    found = take(of(form, pa.table({"said": pa.array(said, kind), "label": table["label"]})), "a.bin").found
+    assert found.modality == "text"
+
+
+def test_bytes_that_are_said_to_be_images_are_not_taken_for_anything_else(take: Take) -> None:
+    table = pa.table({"x": [1.5, 2.5] * 6, "picture": [b"no image"] * 12, "label": ["a", "b"] * 6})
+    with pytest.raises(Invalid, match="not an image that can be read"):
+        take(parquet(table), "a.parquet", modality="image")
