@@ -10,7 +10,7 @@ from service.actions.once import create_once, made_before
 from service.actions.select_suspects import SuspectQuery, select
 from service.domain.errors import Conflict, FieldError, invalid, invalid_fields
 from service.domain.ids import new_id
-from service.domain.review import BulkReview, Decision
+from service.domain.review import BulkReview, Decision, UndoRequest
 from service.domain.spreadsheet import meant
 from service.ingest.identities import labels_of
 from service.services import Services
@@ -99,13 +99,13 @@ class Undone:
     batch: str | None
 
 
-def undo_reviews(services: Services, job: Job, batch: str) -> Undone:
+def undo_reviews(services: Services, job: Job, request: UndoRequest) -> Undone:
     """Let hold again what held before a batch of decisions. Raises Invalid where the job has no such batch."""
-    new = new_id("batch_")
+    new, batch = new_id("batch_"), request.batch
     with services.database.write() as connection:
         if not reviews.count_batch(connection, job.id, batch):
             raise invalid(["batch"], f"no batch {batch!r} in the reviews of this job")
-        restored, left = reviews.undo(connection, job.id, batch, new, services.now())
+        restored, left = reviews.undo(connection, job.id, batch, new, services.now(), request.reviewer)
     return Undone(restored, left, new if restored else None)
 
 

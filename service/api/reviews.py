@@ -80,12 +80,15 @@ def create_bulk_reviews(
     responses=problems(400, 404, 409, 410, 413, 415, 422),
     openapi_extra=UNDO_BODY,
 )
-def undo_batch(job: CompletedJob, body: JsonBody, services: ServicesDependency) -> ReviewsUndone:
-    """For each sample the decision before holds again, or none where there was none.
+def undo_batch(
+    job: CompletedJob, body: JsonBody, services: ServicesDependency, caller: CallerDependency
+) -> ReviewsUndone:
+    """For each sample the decision before holds again, under the name of who gave it. Where there was none, `reviewer` withdraws.
 
-    What was decided again since stays. Undoing is decisions too, so that it can be undone by its own `batch`.
+    With a created key, its name is the reviewer. What was decided again since stays. Undoing is decisions too, so that it can be undone by its own `batch`.
     """
-    done = undo_reviews(services, job, parsed(UndoRequest, body.value).batch)
+    request = caller.signed(parsed(UndoRequest, body.value))
+    done = undo_reviews(services, job, request)
     return ReviewsUndone(restored=done.restored, left=done.left, batch=done.batch)
 
 

@@ -86,6 +86,7 @@ class UndoRequest(Frozen):
     """Body of POST /jobs/{id}/reviews/undo."""
 
     batch: str = Field(max_length=100, description="`batch` of the answer to what shall be undone.")
+    reviewer: str | None = Field(None, min_length=1, max_length=200, description="Who undoes it; null: not said.")
 
 
 class Review(BaseModel):

@@ -82,10 +82,12 @@ def add_bulk(
     _reviewed(connection, chain)
 
 
-def undo(connection: sa.Connection, job_id: str, batch: str, new_batch: str, now: datetime) -> tuple[int, int]:
+def undo(
+    connection: sa.Connection, job_id: str, batch: str, new_batch: str, now: datetime, reviewer: str | None = None
+) -> tuple[int, int]:
     """Append what held before a batch of the job, and give of how many samples, and how many are left as they are.
 
-    A sample that was decided again since is left: in this job, or in another of its chain.
+    `reviewer` withdraws where nothing held before. A sample that was decided again since is left: in this job, or in another of its chain.
     """
     chain = lock_chain(connection, job_id)
     mine = (reviews.c.job_id == job_id) & (reviews.c.batch == batch)
@@ -108,7 +110,7 @@ def undo(connection: sa.Connection, job_id: str, batch: str, new_batch: str, now
         if newest.batch == batch:
             earlier = before.get(name)
             what = newest if earlier is None else earlier
-            nothing = {"decision": "withdraw", "label": None, "reviewer": None} if earlier is None else {}
+            nothing = {"decision": "withdraw", "label": None, "reviewer": reviewer} if earlier is None else {}
             restored.append({**dict(zip(fields, what, strict=True)), **nothing, "batch": new_batch, "created_at": now})
     _append(connection, chain, job_id, restored)
     return len(restored), len(last) - len(restored)

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from service.services import Services
 from service.store import datasets
@@ -20,6 +20,12 @@ def job(services: Services) -> str:
     """A finished job over a table."""
     add_finished(services.database, services.blobs, rows=ROWS)
     return f"{PAGE}#/jobs/job_1/suspects"
+
+
+@pytest.fixture
+def known(context: BrowserContext) -> None:
+    """Somebody who said who they are."""
+    context.add_init_script("localStorage.setItem('reviewer', 'Noor')")
 
 
 @pytest.fixture
@@ -54,6 +60,11 @@ def suspects(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
     """The suspects of the job, most suspicious first."""
     found: list[dict[str, Any]] = client.get("/jobs/job_1/suspects", params={"limit": 1000, **query}).json()["items"]
     return found
+
+
+def standing(client: httpx.Client) -> dict[str, str]:
+    """The decision that holds of each reviewed sample."""
+    return {one["sample"]["id"]: one["review"]["decision"] for one in suspects(client) if one["review"]}
 
 
 def ready(page: Page, address: str) -> None:

@@ -12,10 +12,10 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from service.services import Services
 from tests.browser.conftest import eventually, follow
-from tests.browser.reviewed_job import finished_over, job, pictures, ready, settle, suspects, texts
+from tests.browser.reviewed_job import finished_over, job, known, pictures, ready, settle, standing, suspects, texts
 from tests.builders import form
 
-__all__ = ["job", "pictures", "texts"]
+__all__ = ["job", "known", "pictures", "texts"]
 
 _LATER_PAGES = re.compile("/suspects.*offset=[1-9]")
 # How far the first letter of a text is from the left and from the right of what holds it.
@@ -26,23 +26,12 @@ _FIRST_LETTER = """one => {
   const [letter, box] = [range.getBoundingClientRect(), one.parentElement.getBoundingClientRect()];
   return [letter.left - box.left, box.right - letter.right];
 }"""
-_KNOWN = "localStorage.setItem('reviewer', 'Noor')"
-
-
-@pytest.fixture
-def known(context: BrowserContext) -> None:
-    """Somebody who said who they are."""
-    context.add_init_script(_KNOWN)
 
 
 def decisions(client: httpx.Client) -> list[tuple[str, str, str | None]]:
     """Every decision, oldest first."""
     found = client.get("/jobs/job_1/reviews", params={"limit": 1000}).json()["items"]
     return [(one["sample_id"], one["decision"], one["label"]) for one in found]
-
-
-def standing(client: httpx.Client) -> dict[str, str]:
-    return {one["sample"]["id"]: one["review"]["decision"] for one in suspects(client) if one["review"]}
 
 
 @contextmanager

@@ -166,7 +166,7 @@ BULK_BODY = _json_body(
 )
 DRAWS_BODY = _json_body("DrawRequest", {"count": 20, "goal": "recall:0.9", "reviewer": "Noor"})
 PROXY_BODY = _json_body("ProxyRequest", {"name": "second annotator", "labels": {"row-17": "cat", "row-18": "dog"}})
-UNDO_BODY = _json_body("UndoRequest", {"batch": "batch_01kbz6p4r8d1m5t7w9xy"})
+UNDO_BODY = _json_body("UndoRequest", {"batch": "batch_01kbz6p4r8d1m5t7w9xy", "reviewer": "Noor"})
 CONNECTION_BODY = _json_body(
     "ConnectionRequest",
     {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},

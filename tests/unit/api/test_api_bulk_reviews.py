@@ -130,6 +130,15 @@ def test_undoing_leaves_what_was_decided_again_since(client: httpx.Client) -> No
     assert standing(client) == {"row-4": ("remove", None, "who 4")}
 
 
+def test_what_is_undone_has_the_name_of_who_undid_it(client: httpx.Client) -> None:
+    client.post(URL, json=[one(3, "keep")])
+    decided = client.post(URL, json=[one(3, "remove"), one(4, "dog")]).json()["batch"]
+    client.post(f"{URL}/undo", json={"batch": decided, "reviewer": "Noor"}).raise_for_status()
+    said = [(each["sample_id"], each["decision"], each["reviewer"]) for each in client.get(URL).json()["items"]]
+    # What holds again is still the word of who gave it.
+    assert said[3:] == [("row-3", "keep", "who 3"), ("row-4", "withdraw", "Noor")]
+
+
 def test_what_cannot_be_meant_is_refused(client: httpx.Client) -> None:
     for body, where in (
         ({"filter": {"by": "vibes"}, "decision": "keep"}, ["filter", "by"]),

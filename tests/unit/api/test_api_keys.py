@@ -183,6 +183,10 @@ def test_the_name_of_a_key_is_the_reviewer(client: httpx.Client, services: Servi
     assert client.post("/jobs/job_1/reviews/bulk", json=bulk, headers=noor).status_code == 201
     found = client.get("/jobs/job_1/reviews", headers=noor).json()["items"]
     assert {one["reviewer"] for one in found} == {"Noor"}
+    undo = {"batch": found[-1]["batch"], "reviewer": "somebody else"}
+    assert client.post("/jobs/job_1/reviews/undo", json=undo, headers=noor).status_code == 201
+    undone = client.get("/jobs/job_1/reviews", headers=noor).json()["items"][len(found) :]
+    assert {(one["decision"], one["reviewer"]) for one in undone} == {("withdraw", "Noor"), ("keep", "Noor")}
 
 
 def test_a_used_up_quota_is_refused_with_the_time_to_wait(

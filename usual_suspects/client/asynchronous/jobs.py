@@ -324,11 +324,10 @@ class AsyncJob:
             await work(Path(path).write_bytes, content)
         return found
 
-    async def undo(self, batch: str) -> ReviewsUndone:
+    async def undo(self, batch: str, reviewer: str | None = None) -> ReviewsUndone:
         """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""
-        return to_model(
-            ReviewsUndone, await self._transport.send(act("jobs", self.id, "reviews", "undo", body={"batch": batch}))
-        )
+        body = {"batch": batch} if reviewer is None else {"batch": batch, "reviewer": reviewer}
+        return to_model(ReviewsUndone, await self._transport.send(act("jobs", self.id, "reviews", "undo", body=body)))
 
     async def confusion(
         self, *, verdict: str | None = None, reviewed: bool | None = None, limit: int = 100

@@ -322,11 +322,10 @@ class Job:
             work(Path(path).write_bytes, content)
         return found
 
-    def undo(self, batch: str) -> ReviewsUndone:
+    def undo(self, batch: str, reviewer: str | None = None) -> ReviewsUndone:
         """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""
-        return to_model(
-            ReviewsUndone, self._transport.send(act("jobs", self.id, "reviews", "undo", body={"batch": batch}))
-        )
+        body = {"batch": batch} if reviewer is None else {"batch": batch, "reviewer": reviewer}
+        return to_model(ReviewsUndone, self._transport.send(act("jobs", self.id, "reviews", "undo", body=body)))
 
     def confusion(self, *, verdict: str | None = None, reviewed: bool | None = None, limit: int = 100) -> ConfusionView:
         """Given against suggested labels, the commonest pairs first. Raises ApiError."""

@@ -24,8 +24,8 @@ export const getReviewSummary = (id: string): Promise<ReviewSummary> =>
 export const decideOnAll = (id: string, body: BulkRequest) =>
   data(api.POST("/jobs/{job_id}/reviews/bulk", { params: { path: { job_id: id } }, body: body as Bulk }));
 
-export const undoBatch = (id: string, batch: string) =>
-  data(api.POST("/jobs/{job_id}/reviews/undo", { params: { path: { job_id: id } }, body: { batch } }));
+export const undoBatch = (id: string, batch: string, reviewer: string | null) =>
+  data(api.POST("/jobs/{job_id}/reviews/undo", { params: { path: { job_id: id } }, body: { batch, reviewer } }));
 
 export type StoredReview = components["schemas"]["Review"];
 

@@ -10,9 +10,10 @@ import {
   type Decision,
   type ReviewSummary,
 } from "$/api/reviews";
+import { getSample } from "$/api/suspects";
 import type { Review, Suspect } from "$/api/types";
 import { counted } from "$/words/numbers";
-import { restated } from "$/words/reviews";
+import { leftAsDecided, restated } from "$/words/reviews";
 import type { Kind } from "$/words/verdicts";
 import type { Ranking } from "./ranking.svelte";
 import { reviewer } from "./reviewer.svelte";
@@ -35,6 +36,8 @@ interface Done {
 
 const SUMMARY_MS = 250;
 const LOST_MS = 4_000;
+// Of more samples than these it is faster to load the list anew than to ask for each.
+const ASKED_FOR = 20;
 
 export const decidedOf = ({ sample, given_label, suggested_label, review }: Suspect): Decided => ({
   id: sample.id,
@@ -150,14 +153,27 @@ export class Decisions {
       toasts.say("There is nothing to undo");
       return undefined;
     }
-    this.#show(last.before);
+    const place = this.#done.length;
     const ids = [...last.before.keys()];
+    const shown = new Map(ids.filter((id) => this.known.has(id)).map((id) => [id, this.known.get(id) ?? null]));
+    this.#show(last.before);
     const undone = this.#sending.then(async () => {
-      const batch = await last.batch;
-      if (batch) await undoBatch(this.job, batch);
+      // Nothing is to be undone where it was not saved, which was said then.
+      const batch = await last.batch.catch(() => null);
+      return batch ? await undoBatch(this.job, batch, reviewer.name || null) : null;
     });
     this.#sending = this.#stream
       .during(ids, undone)
+      .then(
+        (answer) => (answer?.left ? this.#leave(ids, answer.left) : undefined),
+        (error: unknown) => {
+          // It still holds, and can be undone again.
+          this.#done.splice(place, 0, last);
+          this.undoable = this.#done.length;
+          this.#show(new Map([...shown].filter(([id]) => this.known.get(id) === last.before.get(id))));
+          toasts.fail(error);
+        },
+      )
       .catch((error: unknown) => toasts.fail(error))
       .finally(() => this.#summarise());
     if (ids.length === 0) await this.renew();
@@ -167,6 +183,18 @@ export class Decisions {
   close(): void {
     this.#stream.close();
     clearTimeout(this.#summary);
+  }
+
+  // Some of these samples were decided again before the undo: what the service holds is shown, of all of them.
+  async #leave(ids: readonly string[], left: number): Promise<void> {
+    toasts.say(leftAsDecided(left));
+    if (ids.length > ASKED_FOR) attempt(() => this.renew());
+    else {
+      const held = await Promise.all(
+        ids.map(async (id) => [id, (await getSample(this.job, id)).review ?? null] as const),
+      );
+      this.#show(new Map(held.filter(([id]) => !this.#stream.isSending(id))));
+    }
   }
 
   #send(ids: string[], before: Done["before"], work: () => Promise<string | null>): void {

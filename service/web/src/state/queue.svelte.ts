@@ -7,6 +7,7 @@ import type { Job } from "$/api/types";
 import { reviewer } from "./reviewer.svelte";
 import { ReviewStream } from "./reviewStream";
 import { toasts } from "./toasts.svelte";
+import { leftAsDecided } from "$/words/reviews";
 import type { Kind } from "$/words/verdicts";
 
 export interface Decided {
@@ -84,10 +85,20 @@ export class ReviewQueue {
     const last = this.#done.at(-1);
     if (!last) return undefined;
     this.#take(last);
-    void this.#then([...last.before.keys()], async () => {
-      const batch = await last.batch;
-      if (batch) await undoBatch(this.job.id, batch);
+    const undone = this.#then([...last.before.keys()], async () => {
+      // Nothing is to be undone where it was not saved, which was said then.
+      const batch = await last.batch.catch(() => undefined);
+      return batch ? await undoBatch(this.job.id, batch, reviewer.name || null) : null;
     });
+    // What was decided again since stays, and all of it where the undo was not saved.
+    undone.then(
+      (answer) => {
+        if (!answer?.left) return;
+        toasts.say(leftAsDecided(answer.left));
+        void this.#load();
+      },
+      () => void this.#load(),
+    );
     return last.before.keys().next().value;
   }
 

@@ -1,6 +1,7 @@
 // Reviews in terms of the labels that are shown.
 
 import type { Review } from "$/api/types";
+import { counted } from "./numbers";
 
 interface Said {
   decision: "relabel" | "keep" | "remove" | "plausible" | "unsure";
@@ -33,6 +34,10 @@ export function progressOf(summary: {
     share: summary.precision.precision,
   };
 }
+
+/** What an undo did not undo: samples that somebody has decided on again since. */
+export const leftAsDecided = (count: number): string =>
+  `${counted(count, "sample")} ${count === 1 ? "was" : "were"} decided again meanwhile: the later decision stays.`;
 
 type Outcomes = Record<string, number | undefined>;
 
