@@ -27,14 +27,24 @@ export function upload<T>(
   });
 }
 
-/** Saves an answer as a file. Without a key the browser streams it to disk itself; a link sends no key. */
+/** Saves an answer as a file, and throws Refused where there is none. Without a key the browser streams it to disk itself; a link sends no key. */
 export async function save(path: string): Promise<void> {
-  if (!hasKey()) return start(path, "");
+  if (!hasKey()) {
+    await check(path);
+    return start(path, "");
+  }
   const response = await request(path);
   const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
   const url = URL.createObjectURL(await response.blob());
   start(url, name ?? /[^/?]+(?=$|\?)/.exec(path)?.[0] ?? "file");
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+// A link tells the page nothing of its answer, and a refusal would be saved as a file. No more than the headers is read.
+async function check(path: string): Promise<void> {
+  const headers = new AbortController();
+  await request(path, { signal: headers.signal, cache: "no-store" });
+  headers.abort();
 }
 
 /** Opens a page of the service beside this one; with a key, which a link does not send, it is saved instead. */
