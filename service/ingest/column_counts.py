@@ -332,7 +332,9 @@ class ColumnCounts:
         texts, weights = _chosen(texts, weights, pc.starts_with(texts, "["))
         self.bracketed += _weight(weights, pc.ends_with(texts, "]"))
         texts, weights = _chosen(texts, weights, values.is_vector(texts))
-        lengths = pc.add(pc.count_substring(texts, ","), 1).to_pylist()
+        commas = pc.count_substring(texts, ",")
+        spaced = pc.max_element_wise(pc.count_substring_regex(texts, r"[-+\d.eE]+"), 1)
+        lengths = pc.if_else(pc.greater(commas, 0), pc.add(commas, 1), spaced).to_pylist()
         for length, weight in zip(lengths, weights.tolist(), strict=True):
             self.lengths[length] += weight
 

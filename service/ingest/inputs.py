@@ -1,6 +1,5 @@
 """Conversion of one input column of a batch to its canonical type, with a reason for each row that cannot be used."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -156,12 +155,12 @@ def _vectors(column: Any, width: int, faults: RowFaults) -> Any:
 
 
 def _parsed(text: str | None) -> list[float] | None:
-    text = text or ""
+    text = (text or "").strip()
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        # Without brackets the numbers have spaces between them.
-        found = json.loads(text) if text.lstrip().startswith("[") else text.split()
-        return list(map(float, found)) or None
-    except (ValueError, TypeError, OverflowError, RecursionError):
+        # NumPy writes arrays with spaces between the numbers, and `1.` for 1, which is no JSON.
+        return list(map(float, inside.split("," if "," in inside else None))) or None
+    except ValueError:
         return None
 
 

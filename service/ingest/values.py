@@ -168,7 +168,7 @@ def finite(numbers: Any) -> Any:
 
 
 def is_vector(texts: Any) -> Any:
-    """Whether each text looks like a JSON list of numbers."""
+    """Whether each text looks like a list of numbers in brackets, with commas or, as NumPy writes arrays, spaces between them."""
     return pc.fill_null(pc.match_substring_regex(texts, _VECTOR), False)
 
 
