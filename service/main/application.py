@@ -47,6 +47,7 @@ from service.api import (
 from service.api.http import errors, observe, openapi
 from service.api.http.audit_trail import AuditTrail
 from service.api.http.compression import CompressJson
+from service.api.http.head import AnswerHead
 from service.api.http.safe_headers import SafeHeaders
 from service.api.http.slow_bodies import CutOffSlowBodies
 from service.api.http.stopping import noticing_signals, stopping
@@ -125,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.add_middleware(AuditTrail, services=services)
     app.add_middleware(CompressJson)
+    app.add_middleware(AnswerHead)
     app.add_middleware(SafeHeaders)
     app.add_middleware(CutOffSlowBodies, pause_s=settings.body_seconds)
     openapi.install(app)

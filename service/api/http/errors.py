@@ -247,7 +247,8 @@ def _allowed(request: Request) -> str:
     """The methods of a path. Each has a route of its own, of which the router names the first alone."""
     routes = request.app.router.routes
     asked = ({**request.scope, "method": method, "path_params": {}} for method in _METHODS)
-    return ", ".join(one["method"] for one in asked if any(route.matches(one)[0] is Match.FULL for route in routes))
+    found = [one["method"] for one in asked if any(route.matches(one)[0] is Match.FULL for route in routes)]
+    return ", ".join(sorted([*found, *(["HEAD"] if "GET" in found else [])]))
 
 
 def _disconnected(_request: Request, _error: Exception) -> JSONResponse:

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 _JOB = re.compile(r"/jobs/(job_[0-9a-z]{1,40})(?:/|$)")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 COLLECTED = ("orphan", "unfinished", "checkpoints", "job", "dataset", "session", "audit_log")
+ASKED_METHOD = "suspects_method"  # of the scope of a request that is answered as another one is
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -100,7 +101,8 @@ class Observe:
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        asked: str = scope.get(ASKED_METHOD, scope["method"])
+        method = asked if asked in _METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", "unmatched")
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)

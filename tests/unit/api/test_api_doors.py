@@ -122,10 +122,10 @@ def test_large_json_is_not_parsed_where_all_requests_are_answered(
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/jobs", "GET, POST"),
-        ("OPTIONS", "/jobs", "GET, POST"),
-        ("PATCH", "/jobs/job_1", "DELETE, GET"),
-        ("POST", "/healthz", "GET"),
+        ("PUT", "/jobs", "GET, HEAD, POST"),
+        ("OPTIONS", "/jobs", "GET, HEAD, POST"),
+        ("PATCH", "/jobs/job_1", "DELETE, GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
     ],
 )
 def test_a_method_that_is_not_allowed_is_answered_with_all_that_are(
