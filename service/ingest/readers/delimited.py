@@ -95,7 +95,7 @@ def raw_rows(path: Path, encoding: TextEncoding, form: TableForm) -> Iterator[Ra
     line = form.start + 1
     with _opened(path, encoding) as text:
         yield RawRow("".join(islice(text, form.start)), is_header=True)
-        for values, held, stray in _held_rows(text, encoding, form, line):
+        for values, held, stray in held_rows(text, encoding, form, line):
             before = rows.index
             rows.place(values, line, stray=stray)
             index = rows.index if rows.index > before else None
@@ -105,9 +105,11 @@ def raw_rows(path: Path, encoding: TextEncoding, form: TableForm) -> Iterator[Ra
                 rows.clear()
 
 
-def _held_rows(
-    text: IO[str], encoding: TextEncoding, form: TableForm, line: int
+def held_rows(
+    text: Iterable[str], encoding: TextEncoding, form: TableForm, line: int
 ) -> Iterator[tuple[list[str], list[str], bool]]:
+    """Values of each row, the lines that it takes, and whether a quote in it is not doubled. The first line is number `line`."""
+
     def seen(one: str) -> str:
         plain = without_strays(one) if encoding.strays else one
         return double_quotes(plain) if form.backslash else plain

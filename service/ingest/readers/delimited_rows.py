@@ -102,7 +102,7 @@ class TableRows:
         if fault:
             self.skipped.append(SkippedRow(index=self.index, where=f"line {line}", reason=fault))
             return
-        if stray and any('"' in value for value in row):
+        if stray and any(form.quote in value for value in row):
             counts.quotes, counts.quote_line = counts.quotes + 1, counts.quote_line or line
         self.rows.append(row[: form.width - form.trailing])
         self.lines.append(line)

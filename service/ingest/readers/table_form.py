@@ -27,6 +27,7 @@ _RULE = re.compile(r"[+|]?:?[-=]+:?([+|]:?[-=]+:?)*[+|]?")
 _LONGEST_PREAMBLE = 30
 _DECIMAL_COMMA = re.compile(r",(?=\d+$)")
 _FEW_ROWS = 2
+_SINGLE_QUOTED = "'(?:[^']++|'')*+'"
 _BLANK = " \t\r\n\x1a"
 
 
@@ -174,12 +175,34 @@ def _dialect(sample: str, delimiter: str) -> Dialect:
 
 
 def _single_quotes(sample: str, delimiter: str) -> Dialect:
-    """The single quote, where there is no other and more rows have the header's width with it."""
-    if '"' in sample or "'" not in sample or delimiter == SPACES:
+    """The single quote, where it makes more rows as wide as the header or is around all values of a column; no double one may quote."""
+    if "'" not in sample or delimiter == SPACES or _has_double_quotes(sample, delimiter):
         return {}
-    dialect, own = _dialect(sample, delimiter), {"quotechar": "'"}
-    plain, quoted = ([len(row.fields) for row in _sample_rows(sample, one)] for one in (dialect, dialect | own))
-    return own if quoted.count(quoted[0]) > plain.count(plain[0]) else {}
+    dialect, own = _dialect(sample, delimiter), {"quotechar": "'", "skipinitialspace": f"{delimiter} '" in sample}
+    plain, quoted = ([row.fields for row in _sample_rows(sample, one)] for one in (dialect, dialect | own))
+    fitting, fitting_quoted = (sum(len(row) == len(rows[0]) for row in rows) for rows in (plain, quoted))
+    if fitting_quoted > fitting:
+        return own
+    if not _has_single_quoted_column(plain):
+        return {}
+    whole = sample if len(sample) < SAMPLE else sample[: sample.rfind("\n") + 1]
+    fitting_quoted, is_broken = _strict_fits(whole, dialect | own, backslash=False)
+    return own if not is_broken and fitting_quoted >= _strict_fits(whole, dialect, backslash=False)[0] else {}
+
+
+def _has_double_quotes(sample: str, delimiter: str) -> bool:
+    """Whether a double quote begins a value; those within values in single quotes do not."""
+    begins = re.finditer(rf"""(?:^|{re.escape(delimiter)}) *(?:(")|{_SINGLE_QUOTED})""", sample, re.MULTILINE)
+    return any(one[1] for one in begins)
+
+
+def _has_single_quoted_column(rows: Sequence[list[str]]) -> bool:
+    """Whether all values of a column, the empty ones aside, begin and end with single quotes, and those within are doubled."""
+    width = _mode([len(row) for row in rows])
+    header, *others = [row for row in rows if len(row) == width and not _is_marked(row) and not _is_rule(row)] or [[]]
+    columns = zip(*(row for row in others if row != header), strict=True)
+    filled = ([value.lstrip(" ") for value in column if value.strip()] for column in columns)
+    return any(len(cells) > _FEW_ROWS and all(re.fullmatch(_SINGLE_QUOTED, cell) for cell in cells) for cells in filled)
 
 
 def _sample_rows(sample: str, dialect: Dialect, *, backslash: bool = False) -> list[SampleRow]:

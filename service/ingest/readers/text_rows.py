@@ -82,6 +82,7 @@ def careful_rows(
     """
     source = _Lines(lines, seen)
     reader = csv.reader(source, strict=True, **dialect)
+    quote = dialect.get("quotechar", '"')
     while True:
         source.held.clear()
         is_stray = False
@@ -93,7 +94,7 @@ def careful_rows(
             if not _is_stray(error, dialect):
                 _never_closed(line, error)
             source.take_back()
-            row, is_stray = split_leniently(seen(source.held[0]), dialect["delimiter"]), True
+            row, is_stray = split_leniently(seen(source.held[0]), dialect["delimiter"], quote), True
         line += len(source.held)
         yield row, list(source.held), is_stray
 
@@ -117,26 +118,35 @@ def spans_between_spaces(line: str) -> list[tuple[int, int]]:
     return [one.span() for one in _BETWEEN_SPACES.finditer(line)]
 
 
-def split_leniently(line: str, delimiter: str) -> list[str]:
+def split_leniently(line: str, delimiter: str, quote: str) -> list[str]:
     """Values of a line in which a quote closes a value only before a delimiter or the end, and stands for itself elsewhere."""
     line = line.rstrip("\r\n")
-    closing = [found.start() for found in re.finditer(rf'"(?= *(?:{re.escape(delimiter)}|\Z))', line)]
-    values: list[str] = []
+    cells = (line[start:stop] for start, stop in lenient_spans(line, delimiter, quote))
+    return [_unquoted(cell, quote) for cell in cells]
+
+
+def lenient_spans(line: str, delimiter: str, quote: str) -> list[tuple[int, int]]:
+    """Where these values stand in the line, their quotes and the spaces around them included."""
+    closing = [found.start() for found in re.finditer(rf"{quote}(?= *(?:{re.escape(delimiter)}|\Z))", line)]
+    spans: list[tuple[int, int]] = []
     place = 0
-    while place <= len(line):
-        opened = place + len(line[place:]) - len(line[place:].lstrip(" ")) if line.startswith(" ", place) else place
+    while True:
+        opened = place
+        while line.startswith(" ", opened):
+            opened += 1
         after = bisect(closing, opened)
-        if line.startswith('"', opened) and after < len(closing):
-            end = line.find(delimiter, closing[after])
-            values.append(line[opened + 1 : closing[after]].replace('""', '"'))
-        else:
-            end = line.find(delimiter, place)
-            values.append(line[place : end if end >= 0 else len(line)])
-        place = len(line) + 1 if end < 0 else end + 1
-        if place == len(line) and end >= 0:
-            values.append("")
-            break
-    return values
+        is_quoted = line.startswith(quote, opened) and after < len(closing)
+        end = line.find(delimiter, closing[after] if is_quoted else place)
+        if end < 0:
+            return [*spans, (place, len(line))]
+        spans.append((place, end))
+        place = end + 1
+
+
+def _unquoted(cell: str, quote: str) -> str:
+    core = cell.strip(" ")
+    is_quoted = len(core) > 1 and core.startswith(quote) and core.endswith(quote)
+    return core[1:-1].replace(quote * 2, quote) if is_quoted else cell
 
 
 def doubled_quotes(lines: Iterable[str]) -> Iterator[str]:

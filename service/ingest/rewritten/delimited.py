@@ -2,16 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-from service.ingest.readers.delimited import RawRow, raw_rows, table_form
+from service.domain.errors import SuspectsError
+from service.ingest.encoding import TextEncoding
+from service.ingest.readers.delimited import RawRow, held_rows, raw_rows, table_form
 from service.ingest.readers.table_form import TableForm
-from service.ingest.readers.text_rows import SPACES, spans_between_spaces
+from service.ingest.readers.text_rows import SPACES, lenient_spans, spans_between_spaces
 from service.ingest.rewritten.edits import Edits, no_form, spellings
 from service.ingest.rewritten.encoded import written_as
 from service.ingest.source import RowSource, Upload
 
 _ENDS = "\r\n"
+_BACKSLASHES = re.compile(r'(\\+)(?="|\Z)')  # before a quote
 
 
 def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edits) -> Iterator[bytes]:
@@ -26,32 +32,72 @@ def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edi
     written = written_as(upload.path, encoding.name)
     rows = raw_rows(upload.path, encoding, form)
     labels = (
-        (row.index, row.values[place].strip()) for row in rows if row.index is not None and len(row.values) > place
+        (row.index, _spelling(row, place, form)) for row in rows if row.index is not None and len(row.values) > place
     )
-    spelt = {name: name for name in edits.labels.values()} | spellings(labels, edits)
-    for name in spelt.values():
-        written.check(name)
+    spelt = {name: _Spelling(name) for name in edits.labels.values()} | spellings(labels, edits)
+    for one in spelt.values():
+        written.check(one.value)
+
+    def text_of(row: RawRow) -> str:
+        if row.index is None or row.index not in edits.labels:
+            return row.text
+        return _relabelled(row, place, spelt[edits.labels[row.index]], encoding, form)
 
     def pieces() -> Iterator[bytes]:
         yield written.mark
         for row in raw_rows(upload.path, encoding, form):
             if row.index is None or row.index not in edits.removed:
-                yield written.encode(_with_columns(_text(row, place, form, edits, spelt), row, form, edits))
+                yield written.encode(_with_columns(text_of(row), row, form, edits))
 
     return pieces()
 
 
-def _text(row: RawRow, place: int, form: TableForm, edits: Edits, spelt: Mapping[str, str]) -> str:
-    if row.index is None or row.index not in edits.labels:
-        return row.text
-    label = spelt[edits.labels[row.index]]
+class _Spelling(NamedTuple):
+    """How a table writes a class: the value, and the text of its cell where that says more, quotes included."""
+
+    value: str
+    cell: str | None = None
+
+
+def _spelling(row: RawRow, place: int, form: TableForm) -> _Spelling:
+    value = row.values[place].strip()
+    if form.quote == '"' and form.quote not in value:
+        return _Spelling(value)
     body = row.text.rstrip(_ENDS)
-    spans = field_spans(body, form)
-    if len(spans) == len(row.values):
-        start, stop = spans[place]
-        return f"{body[:start]}{_cell(body[start:stop], label, form)}{body[stop:]}{row.text[len(body) :]}"
-    values = [*row.values[:place], label, *row.values[place + 1 :]]
-    return f"{_line(values, form)}{row.text[len(body) :]}"
+    start, stop = next((spans[place] for spans in _spans(body, form) if len(spans) == len(row.values)), (0, 0))
+    return _Spelling(value, body[start:stop].strip() or None)
+
+
+def _relabelled(row: RawRow, place: int, label: _Spelling, encoding: TextEncoding, form: TableForm) -> str:
+    """The row with another label, and else as it was; the first way to write it so of which the same values are read."""
+    body = row.text.rstrip(_ENDS)
+    end = row.text[len(body) :]
+    values = [*row.values[:place], label.value, *row.values[place + 1 :]]
+    for spans in _spans(body, form):
+        if len(spans) == len(values):
+            start, stop = spans[place]
+            for cell in _cells(body[start:stop], label, form):
+                text = f"{body[:start]}{cell}{body[stop:]}{end}"
+                found = _values(text, encoding, form)
+                if [*found[:place], *(one.strip() for one in found[place : place + 1]), *found[place + 1 :]] == values:
+                    return text
+    return f"{_line(values, form)}{end}"
+
+
+def _values(text: str, encoding: TextEncoding, form: TableForm) -> list[str]:
+    """The values of a row as they are read; none where it is no row alone."""
+    with suppress(SuspectsError):
+        rows = list(held_rows(io.StringIO(text, newline=""), encoding, form, 1))
+        if len(rows) == 1:
+            return rows[0][0]
+    return []
+
+
+def _spans(text: str, form: TableForm) -> Iterator[list[tuple[int, int]]]:
+    """Where the values of a row may stand in its text: with quotes as they should be, and with one that is not doubled."""
+    yield field_spans(text, form)
+    if form.delimiter != SPACES:
+        yield lenient_spans(text, form.delimiter, form.quote)
 
 
 def field_spans(text: str, form: TableForm) -> list[tuple[int, int]]:
@@ -64,7 +110,7 @@ def field_spans(text: str, form: TableForm) -> list[tuple[int, int]]:
         opened = start
         while form.dialect["skipinitialspace"] and text.startswith(" ", opened):
             opened += 1
-        after = _closing(text, opened, backslash=form.backslash) + 1 if text.startswith('"', opened) else start
+        after = _closing(text, opened, form) if text.startswith(form.quote, opened) else start
         stop = text.find(form.delimiter, after)
         if stop < 0:
             return [*spans, (start, len(text))]
@@ -72,37 +118,44 @@ def field_spans(text: str, form: TableForm) -> list[tuple[int, int]]:
         start = stop + 1
 
 
-def _closing(text: str, opened: int, *, backslash: bool) -> int:
+def _closing(text: str, opened: int, form: TableForm) -> int:
     """Where the quote ends that was opened; the end of the text where it does not."""
-    place = opened + 1
-    while place < len(text):
-        if (backslash and text[place] == "\\") or text.startswith('""', place):
-            place += 2
-        elif text[place] == '"':
-            return place
-        else:
-            place += 1
-    return len(text)
+    quote = form.quote
+    inner = rf"[^{quote}\\]++|\\.|{quote * 2}" if form.backslash else f"[^{quote}]++|{quote * 2}"
+    found = re.compile(f"{quote}(?:{inner})*+", re.DOTALL).match(text, opened)
+    return found.end() if found else len(text)
 
 
-def _cell(old: str, label: str, form: TableForm) -> str:
-    """A label in the place of another: in quotes where that was, or where it must be, and with the same spaces around it."""
+def _cells(old: str, label: _Spelling, form: TableForm) -> Iterator[str]:
+    """A label in the place of another, with the same spaces around it.
+
+    As the table writes it where that is known; or else in quotes where the other was, or where it must be.
+    """
     core = old.strip()
     before, _, after = old.partition(core) if core else (old, "", "")
-    return f"{before}{_quoted(label, form, always=core.startswith(chr(34)))}{after}"
+    if label.cell is not None:
+        yield f"{before}{label.cell}{after}"
+    elif not core.startswith(form.quote):
+        yield f"{before}{_quoted(label.value, form)}{after}"
+    yield f"{before}{_quoted(label.value, form, always=True)}{after}"
 
 
 def _quoted(value: str, form: TableForm, *, always: bool = False) -> str:
-    needed = form.delimiter in value or any(mark in value for mark in f'"{_ENDS}') or value != value.strip()
-    if not (always or needed):
+    quote = form.quote
+    needed = form.delimiter in value or any(mark in value for mark in f"{quote}{_ENDS}") or value != value.strip()
+    taken_for_quotes = value.startswith('"')
+    if not (always or needed or taken_for_quotes):
         return value
-    inner = value.replace("\\", "\\\\").replace('"', '\\"') if form.backslash else value.replace('"', '""')
-    return f'"{inner}"'
+    if form.backslash:
+        inner = _BACKSLASHES.sub(r"\1\1", value).replace(quote, f"\\{quote}")
+    else:
+        inner = value.replace(quote, quote * 2)
+    return f"{quote}{inner}{quote}"
 
 
 def _line(values: Sequence[str], form: TableForm) -> str:
     text = io.StringIO()
-    csv.writer(text, delimiter=form.delimiter, lineterminator="").writerow(values)
+    csv.writer(text, delimiter=form.delimiter, quotechar=form.quote, lineterminator="").writerow(values)
     return text.getvalue()
 
 

@@ -281,6 +281,21 @@ def test_a_class_is_written_as_the_file_writes_it(client: httpx.Client, services
     assert found[:3] + found[4:] == content.splitlines()[:3] + content.splitlines()[4:]
 
 
+@pytest.mark.parametrize("line", ["'{x}','{y}','{label}'", "{x},{y},'{label}'"])
+@pytest.mark.parametrize("labels", [("a,k", "b,k"), ("a", "b")], ids=str)
+def test_a_table_in_single_quotes_round_trips(
+    client: httpx.Client, services: Services, line: str, labels: tuple[str, str]
+) -> None:
+    lines = [line.format(x=i + 0.4494, y=i % 7 + 0.2551, label=labels[i % 2]) for i in range(60)]
+    info = uploaded(client, "\n".join(["x,y,label", *lines, ""]).encode(), "ports.csv", label="label")
+    assert (info["modality"], info["classes"]) == ("tabular", list(labels))
+    made = corrected(client, services, info["id"], {"row-3": labels[0], "row-5": None})
+    found = downloaded(client, made["id"])
+    lines[3] = lines[3].replace(labels[1], labels[0])
+    assert found.decode().splitlines() == ["x,y,label", *lines[:5], *lines[6:]]
+    assert uploaded(client, found, "ports.csv", label="label")["content_digest"] == made["content_digest"]
+
+
 def test_uploads_are_not_kept_where_the_installation_says_so(
     client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,13 @@ def rewrite(tmp_path: Path) -> Rewrite:
     return written
 
 
+def table_read(data: Path) -> list[str]:
+    """The class of each row of a canonical file."""
+    table = pq.read_table(data)
+    classes = CanonicalHeader.from_metadata(table.schema.metadata).classes
+    return [classes[code] for code in table.column("label").to_pylist()]
+
+
 PLAIN = "size,kind,note\n1,oak,tall\n2,elm,\n3,oak,old\n4,elm,far\n5,oak,dry\n6,elm,wet\n"
 
 
@@ -99,6 +106,75 @@ def test_a_class_that_the_encoding_cannot_hold_is_refused(rewrite: Rewrite) -> N
 
 def test_a_label_with_a_delimiter_is_quoted(rewrite: Rewrite) -> None:
     assert b'\n3,"elm, ""wych""",old\n' in rewrite(PLAIN.encode(), {2: 'elm, "wych"'})
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "at"),
+    [
+        ("'{x}.5','old','{kind}'", "a,k", "'a,k'"),
+        ("'{x}.5','old','{kind}'", "elm", "'elm'"),
+        ("'{x}.5','old, and\nhollow','{kind}'", "elm", "'elm'"),
+        ("{x}.5,old,'{kind}'", "elm", "'elm'"),
+        ("'{x}.5', 'old', '{kind}'", "elm", "'elm'"),
+        ("'{x}.5'\t'old'\t'{kind}'", "elm", "'elm'"),
+        ("'{x}.5','it''s old','{kind}'", "elm", "'elm'"),
+        ("'{x}.5','old','{kind}'", "o'clock", "'o''clock'"),
+        ("'{x}.5','old','{kind}'", '"so, called", "elm"', "'\"so, called\", \"elm\"'"),
+    ],
+)  # fmt: skip
+def test_a_table_in_single_quotes_keeps_them(rewrite: Rewrite, tmp_path: Path, text: str, label: str, at: str) -> None:
+    other = "b,k" if "," in label else "oak"
+    kinds = [other, label.replace("'", "''")]
+    header = "size,note,kind".replace(",", "\t" if "\t" in text else ",")
+    content = f"{header}\n" + "".join(f"{text.format(x=i, kind=kinds[i % 3 == 1])}\n" for i in range(12))
+    changed = content.rindex(f"'{other}'")
+    expected = f"{content[:changed]}{at}{content[changed + len(other) + 2 :]}"
+    found = rewrite(content.encode(), {11: label})
+    assert found.decode() == expected
+    assert rewrite(found, {}) == found
+    assert table_read(tmp_path / "data.parquet")[-1] == label
+
+
+def test_a_new_class_in_single_quotes_is_read_again(rewrite: Rewrite, tmp_path: Path) -> None:
+    content = "size,kind\n" + "".join(f"'{i}','{('oak', 'elm')[i % 2]}'\n" for i in range(12))
+    for label in ("it's", '"so", called', "o,\n'k'"):
+        rewrite(rewrite(content.encode(), {2: label, 4: label}), {})
+        assert table_read(tmp_path / "data.parquet") == [
+            label if i in (2, 4) else ("oak", "elm")[i % 2] for i in range(12)
+        ]
+
+
+def test_quotes_that_few_values_have_are_not_put_around_others(rewrite: Rewrite, tmp_path: Path) -> None:
+    content = "size,kind\n" + "".join(f"{i},{('oak', 'elm')[i % 2]}\n" for i in range(9)) + "9,'b,k'\n10,'b,k'\n"
+    found = rewrite(content.encode(), {9: "oak", 10: "elm"})
+    assert found.decode() == content.replace("9,'b,k'", "9,oak").replace("10,'b,k'", "10,elm")
+    rewrite(found, {})
+    assert set(table_read(tmp_path / "data.parquet")) == {"oak", "elm"}
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize("spelt", ['5" pipe', '"5"" pipe"', 'a "pipe" of 5', '"" pipe', 'pipe of 5"'])
+def test_a_class_with_a_quote_is_written_as_the_table_writes_it(rewrite: Rewrite, delimiter: str, spelt: str) -> None:
+    lines = [delimiter.join([str(i), "dry", ("b", spelt)[i % 2]]) for i in range(12)]
+    content = "\n".join([delimiter.join(["size", "note", "kind"]), *lines, ""])
+    label = spelt[1:-1].replace('""', '"') if spelt == '"5"" pipe"' else spelt
+    found = rewrite(content.encode(), {4: label}).decode()
+    assert found == content.replace(f"4{delimiter}dry{delimiter}b\n", f"4{delimiter}dry{delimiter}{spelt}\n")
+
+
+@pytest.mark.parametrize("label", ['say "oak"', "C:\\oak", "oak\\", '\\"', "a\\\\b"])
+def test_a_class_in_a_table_with_backslashes_is_read_again(rewrite: Rewrite, tmp_path: Path, label: str) -> None:
+    content = "note,size,kind\n" + "".join(
+        rf'"so \"called\", {i}",{i},"{("oak", "elm")[i % 2]}"' + "\n" for i in range(12)
+    )
+    rewrite(rewrite(content.encode(), {2: label, 4: label}), {})
+    assert table_read(tmp_path / "data.parquet")[2:5] == [label, "elm", label]
+
+
+def test_a_row_with_a_quote_that_is_not_doubled_keeps_its_other_values(rewrite: Rewrite) -> None:
+    lines = [f'{i},"a red one, {i}",{("oak", "elm")[i % 2]}\n' for i in range(12)]
+    content = "size,note,kind\n" + "".join(lines).replace("red one, 2", '"red" one, 2')
+    assert rewrite(content.encode(), {2: "elm"}).decode() == content.replace('one, 2",oak', 'one, 2",elm')
 
 
 CELLS = st.text(st.sampled_from('ab ,;"\n\r\t#é'), max_size=6)

@@ -14,6 +14,8 @@ from service.domain.dataset import DatasetSpec
 from service.domain.errors import Invalid
 from service.ingest import Limits
 from service.ingest.readers.delimited import open_delimited
+from service.ingest.readers.table_form import form_of
+from service.ingest.readers.text_rows import careful_rows
 from service.ingest.source import Upload
 from tests.unit.ingest.uploads import Outcome, Take, csv_of
 
@@ -156,6 +158,47 @@ def test_single_quotes_hold_delimiters_where_there_are_no_others(take: Take) -> 
     assert (outcome.column("tree")[0], outcome.found.classes, outcome.skipped) == ("oak, old", ["dry", "wet"], [])
     apostrophes = take(plots().replace("oak", "'t oak").replace("elm", "elms'"))
     assert set(apostrophes.column("tree")) == {"'t oak", "elms'", "ash", "fir", "yew"}
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("x,y,label", "'{x}','{y}','{label}'"),
+        ("'x','y','label'", "'{x}','{y}','{label}'"),
+        ("'x', 'y', 'label'", "'{x}', '{y}', '{label}'"),
+        ("x,y,label", "{x},{y},'{label}'"),
+        ("x;y;label", "'{x}';'{y}';'{label}'"),
+        ("# it's said\nx\ty\tlabel", "'{x}'\t'{y}'\t'{label}'"),
+    ],
+)
+@pytest.mark.parametrize("other", ["b", "o''clock", '"b"'])
+def test_single_quotes_around_all_values_of_a_column_are_no_part_of_them(
+    take: Take, header: str, line: str, other: str
+) -> None:
+    lines = [line.format(x=i + 0.5, y=i * 7 % 5, label=("a", other)[i % 2]) for i in range(60)]
+    outcome = take("\n".join([header, *lines, ""]), label="label")
+    assert outcome.found.classes == sorted(["a", other.replace("''", "'")])
+    assert (outcome.found.modality, outcome.kinds["x"], outcome.skipped) == ("tabular", "numeric", [])
+    assert outcome.column("x") == [i + 0.5 for i in range(60)]
+
+
+@pytest.mark.parametrize("begin", ["'tis {}", "'n' roll {}", "{}'", "'it's {}'"])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_texts_that_begin_with_an_apostrophe_stay_as_they_are(take: Take, begin: str, quoted: bool) -> None:
+    """Also beside a column of which all values have single quotes, where these then stay, too."""
+    texts = [begin.format(WORDS[i % 5]) if i % 2 or not quoted else WORDS[i % 5] for i in range(60)]
+    mark = "'" if quoted and not begin.endswith("}'") else ""
+    lines = [f"{i}.5,{text},{mark}{('dry', 'wet')[i % 3 == 0]}{mark}" for i, text in enumerate(texts)]
+    outcome = take("\n".join(["height,said,soil", *lines, ""]), label="soil")
+    assert (outcome.column("said"), outcome.found.rows) == (texts, 60)
+
+
+def test_a_quote_within_single_quotes_that_is_not_doubled_stands_for_itself(take: Take) -> None:
+    lines = [f"'{i}.5','it{chr(39) if i == 150 else ''}s {WORDS[i % 5]}','{('dry', 'wet')[i % 2]}'" for i in range(200)]
+    form = form_of("\n".join(["height,said,soil", *lines[:100], ""]))
+    assert form.quote == "'"
+    rows = list(careful_rows([lines[150]], form.dialect, 1))
+    assert rows == [(["150.5", "it's oak", "dry"], [lines[150]], True)]
 
 
 def test_a_byte_that_no_letter_has_is_damage_and_no_other_encoding(take: Take) -> None:
