@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from service.api.http.static import PAGE_HEADERS, WEB_FOLDER, file_response
 from service.domain.errors import NotFound
 from service.domain.exports import EXPORT_FORMATS
+from service.ingest.rewritten.forms import FORMS
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,6 +35,12 @@ async def get_page(accept_encoding: Annotated[str, Header()] = "") -> Response:
 async def list_export_formats() -> list[dict[str, Any]]:
     """Formats of a whole ranking, for the menu of downloads; modalities: the data that a labelling tool takes."""
     return [{"name": one.name, "title": one.title, "modalities": one.modalities} for one in EXPORT_FORMATS.values()]
+
+
+@router.get("/web/written-forms.json")
+async def list_written_forms() -> list[str]:
+    """How `inferred.format` begins of uploads that can be given back corrected in their own form, for the menu of downloads."""
+    return [*FORMS]
 
 
 @router.get("/web/{name:path}")

@@ -55,6 +55,14 @@ def test_what_cannot_be_written_in_its_own_form_is_given_as_csv_and_says_why(
     first = suspects(client)[0]
     page.keyboard.press("r")
     corrected = page.get_by_role("button", name="Corrected file 1 change", exact=True)
+    expect(corrected).to_be_enabled()
+    reason = f"a corrected file cannot be written as {why}"
+    # Before anything is tried, too.
+    page.get_by_role("button", name="Other forms of the corrected file").click()
+    own = page.get_by_role("button", name="As it was uploaded")
+    expect(own).to_be_disabled()
+    expect(own).to_contain_text(f"Not possible: {reason}")
+    page.keyboard.press("Escape")
     with page.expect_download() as download:
         corrected.click()
     assert download.value.suggested_filename == "farm-corrected.csv"
@@ -62,12 +70,7 @@ def test_what_cannot_be_written_in_its_own_form_is_given_as_csv_and_says_why(
     assert lines[0].endswith("previous_label,reviewed_by")
     assert len(lines) == 1 + len(ROWS)
     assert [line for line in lines if line.endswith(f"{first['given_label']},Noor")]
-    reason = f"a corrected file cannot be written as {why}"
     expect(page.get_by_text(f"The file is CSV, because {reason}.")).to_be_visible()
-    page.get_by_role("button", name="Other forms of the corrected file").click()
-    own = page.get_by_role("button", name="As it was uploaded")
-    expect(own).to_be_disabled()
-    expect(own).to_contain_text(f"Not possible: {reason}")
     assert {status for status, _ in watched.refused} == {409}
     watched.refused.clear()
 
@@ -88,3 +91,19 @@ def test_a_download_that_is_refused_is_an_error_and_no_file(
     assert saved == []
     assert watched.refused == [(503, "/jobs/job_1/suspects")]
     watched.refused.clear()
+
+
+def test_what_can_be_written_in_its_own_form_is_offered_and_given_in_it(
+    page: Page, services: Services, client: httpx.Client, known: None
+) -> None:
+    table = "\n".join(["weight,day,target", *(f"{weight},{day},{target}" for weight, day, target in ROWS)])
+    ready(page, finished_over(services, client, form(table.encode(), "farm.csv")))
+    page.keyboard.press("r")
+    with page.expect_response("**/web/written-forms.json"):
+        page.reload()
+    page.get_by_role("button", name="Other forms of the corrected file").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="As it was uploaded").click()
+    expect(page.get_by_text("Corrected file of 60 samples: 1 relabelled, 0 removed")).to_be_visible()
+    assert download.value.suggested_filename == "farm-corrected.csv"
+    assert download.value.path().read_text().startswith("weight,day,target\n")

@@ -19,6 +19,7 @@ OPEN = [
     "/web/theme.js",
     "/web/reload.js",
     "/web/exports.json",
+    "/web/written-forms.json",
     "/docs",
     "/docs/swagger-ui.css",
     "/llms.txt",

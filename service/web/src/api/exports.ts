@@ -17,6 +17,12 @@ export async function listExportForms({ spec, dataset }: Job): Promise<ExportFor
   return forms.filter(({ modalities }) => !modalities || (!spec.glitches && modalities.includes(dataset.modality)));
 }
 
+/** Whether an upload of this form can be given back corrected as it came; true may turn out wrong. */
+export async function isWritten(format: string): Promise<boolean> {
+  const starts: string[] = await (await request("/web/written-forms.json")).json();
+  return starts.some((start) => format.startsWith(start));
+}
+
 /** Path of the part of a ranking that is shown, as a file. */
 export function rankingFile(job: string, filters: Filters, form: string): string {
   const { ids, ...others } = filters;
