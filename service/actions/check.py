@@ -1,14 +1,15 @@
 """Checks of a job before it is begun: its reference, its network and its webhook against what is stored here."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from service.actions.find import find_dataset, find_network
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import FieldError, invalid, invalid_fields
+from service.domain.holdout import refuse_empty_holdout
 from service.domain.network import NetworkInfo
 from service.domain.specs import JobSpec
 from service.domain.webhook import WebhookRequest
-from service.ingest.identities import missing_ids
+from service.ingest.identities import class_sizes, missing_ids
 from service.outbound.addresses import names_private_host
 from service.services import Services
 
@@ -23,13 +24,15 @@ _LISTED = 20
 def check_reference(services: Services, spec: JobSpec, info: DatasetInfo) -> None:
     """Raise Invalid or NotFound for a reference that does not fit the dataset.
 
-    Samples are looked for once they are there: of tasks that are still to be pulled, after the pull.
+    Samples are looked for, and a holdout is counted, once they are there: of tasks that are still to be pulled, after the pull.
     """
     if "train" not in info.splits:
         raise invalid(["dataset"], f"no row has the split train; the dataset has {', '.join(info.splits)}")
     reference = spec.reference
     if reference is None:
         return
+    if reference.holdout is not None and spec.source is None:
+        refuse_empty_holdout(reference.holdout, _trained_on(services, info))
     if reference.samples is not None and spec.source is None:
         unknown = missing_ids(services.blobs.canonical(info.id), reference.samples)
         if unknown:
@@ -39,6 +42,13 @@ def check_reference(services: Services, spec: JobSpec, info: DatasetInfo) -> Non
             raise invalid_fields([FieldError(loc=["reference", "samples"], msg=msg) for msg in msgs])
     if reference.dataset is not None:
         _check_other(info, find_dataset(services, reference.dataset, "reference", "dataset"))
+
+
+def _trained_on(services: Services, info: DatasetInfo) -> Collection[int]:
+    """The sizes of the classes in the training part. Counted in the file where the dataset has other parts, too."""
+    if len(info.splits) > 1:
+        return class_sizes(services.blobs.canonical(info.id), "train")
+    return info.class_counts.values()
 
 
 def _check_other(info: DatasetInfo, other: DatasetInfo) -> None:

@@ -158,8 +158,12 @@ def invalid(loc: Sequence[str | int], msg: str) -> Invalid:
 
 def invalid_fields(found: Sequence[FieldError], members: Mapping[str, object] | None = None) -> Invalid:
     """One error for several faults of what a client sent; for `members` see SuspectsError."""
-    detail = "; ".join(f"{'.'.join(map(str, fault.loc)) or 'body'}: {fault.msg}" for fault in found)
-    return Invalid(detail, errors=found, members=members)
+    return Invalid(told_by_field(found), errors=found, members=members)
+
+
+def told_by_field(found: Sequence[FieldError]) -> str:
+    """Faults in one line, each after the name of its field."""
+    return "; ".join(f"{'.'.join(map(str, fault.loc)) or 'body'}: {fault.msg}" for fault in found)
 
 
 def is_disk_full(error: BaseException) -> bool:

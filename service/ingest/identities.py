@@ -1,5 +1,6 @@
 """Ids and labels of the rows of a canonical file, read without their inputs."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from service.domain.dataset import CanonicalHeader
 from service.ingest.row_groups import opened
@@ -70,3 +72,13 @@ def labels_of(data: Path, *, split: str | None = None, ids: Iterable[str] | None
                 if (split is None or row["split"] == split) and (named is None or row["id"] in named):
                     found[row["id"]] = classes[row["label"]]
     return found
+
+
+def class_sizes(data: Path, split: str) -> list[int]:
+    """How many rows of a split each class has; classes without one are left out."""
+    found: Counter[int] = Counter()
+    with open_parquet(data) as file:
+        for group in range(file.metadata.num_row_groups):
+            rows = file.read_row_group(group, columns=["label", "split"])
+            found.update(rows.filter(pc.equal(rows["split"], split)).column("label").to_pylist())
+    return list(found.values())

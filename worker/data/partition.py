@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from service.domain.errors import FieldError, Invalid
+from service.domain.errors import FieldError, Invalid, invalid
+from service.domain.holdout import held_out, refuse_empty_holdout
 from service.domain.specs import Reference
 
 _WHOLE = 2_000
@@ -88,21 +89,16 @@ def _holdout(
     base: Int[Tensor, " n"], labels: Int[Tensor, " r"], share: float, seed: int, groups: Int[Tensor, " r"] | None
 ) -> Int[Tensor, " m"]:
     # Each class gives its share, and keeps at least one row.
+    refuse_empty_holdout(share, torch.unique(labels[base], return_counts=True)[1].tolist())
     generator = torch.Generator().manual_seed(seed)
     if groups is not None:
         return _holdout_of_groups(base, labels[base], share, groups[base], generator)
     parts: list[Tensor] = []
     for label in torch.unique(labels[base]).tolist():
         members = base[labels[base] == label]
-        wanted = min(round(share * len(members)), len(members) - 1)
+        wanted = held_out(share, len(members))
         parts.append(members[torch.randperm(len(members), generator=generator)[:wanted]])
-    held = torch.cat(parts).sort().values
-    if len(held) == 0:
-        raise Invalid(
-            "the holdout is empty",
-            errors=[FieldError(loc=["reference", "holdout"], msg="too small a share of a small dataset")],
-        )
-    return held
+    return torch.cat(parts).sort().values
 
 
 def _holdout_of_groups(
@@ -129,7 +125,7 @@ def _holdout_of_groups(
                 spare[label] -= count
     if not taken:
         message = "no whole group is small enough for the share; raise it, or name a split"
-        raise Invalid("the holdout is empty", errors=[FieldError(loc=["reference", "holdout"], msg=message)])
+        raise invalid(["reference", "holdout"], message)
     return base[torch.cat(taken).sort().values]
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 import torch
 
-from service.domain.errors import SuspectsError, is_disk_full
+from service.domain.errors import SuspectsError, is_disk_full, told_by_field
 from service.domain.job import JobError
 from worker.training.loop import Diverged
 
@@ -12,7 +12,7 @@ def explain(error: Exception) -> JobError:
     """Why it failed, and what to change."""
     match error:
         case SuspectsError():
-            return JobError(code=error.code, detail=error.detail)
+            return JobError(code=error.code, detail=_detail(error))
         case Diverged():
             return JobError(code="diverged", detail=str(error))
         case MemoryError():
@@ -26,3 +26,9 @@ def explain(error: Exception) -> JobError:
             return JobError(code="damaged", detail=f"{name} is missing; restore it from a backup, then retry the job")
         case _:
             return JobError(code="internal", detail=f"{type(error).__name__}; the worker's log has the details")
+
+
+def _detail(error: SuspectsError) -> str:
+    """What is wrong, with the fields that it is about."""
+    fields = told_by_field(error.errors)
+    return error.detail if fields in error.detail else f"{error.detail} ({fields})"

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from service.domain.confidence import confidence_of
-from service.domain.errors import ArtefactsUnavailable, Conflict
+from service.domain.errors import ArtefactsUnavailable, Conflict, Invalid
 from service.domain.rescoring import FEWEST_VERIFIED
 from service.domain.review import Review
 from service.domain.signal import HEADLINES, SIGNALS
@@ -99,7 +99,10 @@ def run_rescoring(claim: RescoringClaim, context: WorkerContext) -> None:
         # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
         log.exception("database lost", job=job_id)
     except Exception as error:
-        log.exception("rescoring failed", job=job_id)
+        if isinstance(error, Invalid | Conflict):
+            log.info("rescoring failed by what was asked", job=job_id, error=error.detail)
+        else:
+            log.exception("rescoring failed", job=job_id)
         if not still_computes(context.device):
             return  # this process ends; the lease runs out, and another attempt is made
         failure = explain(error)

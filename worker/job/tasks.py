@@ -9,7 +9,7 @@ import structlog
 from opentelemetry.trace import StatusCode, get_current_span
 
 from service.domain.auto import from_scratch, with_network
-from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
+from service.domain.errors import ArtefactsUnavailable, Damaged, Invalid, is_disk_full
 from service.domain.job import JobError, State
 from service.store import counters, evidence, job_events, jobs, ranking_columns, rankings, searched_texts, turns
 from service.store.jobs import Claim, Job, LeaseLost
@@ -87,7 +87,11 @@ def _attempt(claim: Claim, context: WorkerContext) -> None:
         if isinstance(error, Damaged) and context.blobs.forget(error):
             _go_back(claim, context, _damaged(claim, error))
             return
-        log.exception("job failed", job=job_id)
+        if isinstance(error, Invalid):
+            # The client's options do not fit the data; where in the code that was found helps nobody.
+            log.info("job failed by its options", job=job_id, error=error.detail)
+        else:
+            log.exception("job failed", job=job_id)
         if not still_computes(context.device):
             # Whatever this process did next would fail, so it ends after this task; the next process may do the job.
             _go_back(claim, context, _gpu_lost(claim))

@@ -1,5 +1,6 @@
 """Groups that stand apart, partitions, summaries."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from service.domain.errors import Invalid
+from service.domain.holdout import held_out
 from service.domain.label_part import part_number
 from service.domain.specs import Reference
 from worker.data.partition import draw_columns, partition
@@ -141,6 +143,29 @@ def test_a_holdout_takes_its_share_of_every_class_and_the_same_rows_for_the_same
     assert Counter(LABELS[part.reference].tolist()) == {0: 3, 1: 3}
     assert sorted([*part.train.tolist(), *part.reference.tolist()]) == list(range(20))
     assert torch.equal(partition(IDS, ["train"] * 20, LABELS, Reference(holdout=0.3), 7).reference, part.reference)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=2, max_size=5),
+    share=st.floats(0.001, 0.999),
+    is_grouped=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_holdout_is_refused_where_it_would_be_empty_with_a_share_that_is_not(
+    sizes: list[int], share: float, is_grouped: bool
+) -> None:
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    names = [str(row) for row in range(len(labels))]
+    splits, groups = ["train"] * len(labels), torch.arange(len(labels)) if is_grouped else None
+    if any(held_out(share, size) > 0 for size in sizes):
+        assert len(partition(names, splits, labels, Reference(holdout=share), 0, groups).reference)
+        return
+    with pytest.raises(Invalid, match=r"^reference\.holdout: ") as caught:
+        partition(names, splits, labels, Reference(holdout=share), 0, groups)
+    named = re.search(r"From (\S+) on", caught.value.detail)
+    assert (named is None) == (max(sizes) == 1)
+    if named is not None:
+        assert len(partition(names, splits, labels, Reference(holdout=float(named[1])), 0).reference)
 
 
 def test_verified_samples_become_the_reference_wherever_they_are() -> None:

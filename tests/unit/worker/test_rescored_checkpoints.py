@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 
 from service.domain.review import Decision
 from service.settings import Settings
@@ -79,5 +80,6 @@ def no_trees(*_arguments: object) -> NoReturn:
 
 def test_a_rescoring_without_a_checkpoint_says_that_they_are_gone(context: WorkerContext) -> None:
     next(iter(context.blobs.checkpoints("job_2").glob("*.pt"))).unlink()
-    with pytest.raises(AssertionError, match="are gone"):
+    with structlog.testing.capture_logs() as lines, pytest.raises(AssertionError, match="are gone"):
         rescored(context, 1)
+    assert [line["log_level"] for line in lines if line["event"].startswith("rescoring failed")] == ["info"]
