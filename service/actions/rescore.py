@@ -73,7 +73,7 @@ def rescorable(services: Services, connection: sa.Connection, job: Job, info: Da
     """Whether the samples of a job can be scored again now."""
     if job.state != State.COMPLETED:
         return Rescorable(0, f"the job is {job.state}; only a completed one is scored again")
-    verified = _verified_count(services, connection, job, info)
+    verified = verified_count(services, connection, job, info)
     if info.modality == "predictions":
         if "anomalous" not in (job.result or {}).get("signals", ()):
             return Rescorable(
@@ -95,7 +95,7 @@ def rescorable(services: Services, connection: sa.Connection, job: Job, info: Da
     return Rescorable(verified, None)
 
 
-def _verified_count(services: Services, connection: sa.Connection, job: Job, info: DatasetInfo) -> int:
+def verified_count(services: Services, connection: sa.Connection, job: Job, info: DatasetInfo) -> int:
     """How many ranked samples have a label that people kept, changed, or confirmed in an earlier job and did not question since."""
     if info.lineage is None and not any(news.review_numbers(connection, job.id).values()):
         return 0

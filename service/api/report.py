@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from service.actions.find import find_dataset_of_job, find_job
 from service.actions.measured_estimate import with_measured_estimate
+from service.actions.rescore import verified_count
 from service.api.http import negotiation
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
@@ -44,7 +45,9 @@ def get_report(
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a report")
     with services.database.read() as connection:
         job = with_measured_estimate(services, connection, job)
-    facts = gather(services, job, find_dataset_of_job(services, job))
+        dataset = find_dataset_of_job(services, job)
+        verified = verified_count(services, connection, job, dataset)
+    facts = gather(services, job, dataset, verified)
     find_job(services, job.id)  # one that was deleted meanwhile was read in part
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**render.PAGE_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}

@@ -7,6 +7,8 @@ from typing import Any, Literal
 # cannot tell, and `count`, `low` and `high` mean nothing.
 Status = Literal["measured", "rough", "unknown"]
 
+FIRST_VERIFIED = 50  # a number that one person looks through at once, and that improves the ranking
+TRUSTED_ROWS = 150  # verified samples that counting wrong labels and flagging anomalies needs
 _MANY = 0.05  # share of the samples: none or more than these says nothing
 _UNCOUNTED = {
     "no_features": "Anomalies are not searched for, because the predictions came without features.",

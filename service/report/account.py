@@ -117,11 +117,23 @@ def _influence(spec: JobSpec, dataset: DatasetInfo) -> str:
 
 
 def _reference(facts: Facts) -> str:
-    reference = facts.job.spec.reference
-    if reference is None:
-        return "None: the training samples serve as the reference, and nobody has verified them."
-    trust = "verified by people" if reference.is_trusted else "not verified"
-    return f"{_chosen(reference, facts)}, {trust}."
+    reference, rescored_by = facts.job.spec.reference, facts.rescored_by
+    own = "the training samples, not verified"
+    if reference is not None:
+        own = f"{_chosen(reference, facts)}, {'verified by people' if reference.is_trusted else 'not verified'}"
+    if rescored_by is not None and facts.has_trusted_reference:
+        return f"{many(rescored_by, 'sample')} that people have verified, by which the samples were scored again. Among them: {own}."
+    if rescored_by is not None:
+        used = f"{many(rescored_by, 'sample')} that people have verified since, by which the samples were scored again"
+        return f"{used}. The job itself had: {own}."
+    since = ""
+    if facts.verified:
+        are = "is" if facts.verified == 1 else "are"
+        since = f" {many(facts.verified, 'ranked sample')} {are} verified by now; scoring again would use that."
+    if reference is not None:
+        return f"{own}.{since}"
+    none = "None: the training samples serve as the reference"
+    return f"{none}.{since}" if since else f"{none}, and nobody has verified them."
 
 
 def _chosen(reference: Reference, facts: Facts) -> str:

@@ -129,23 +129,31 @@ class Planted:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """The reviews so far, and the precision of the verdicts that they show."""
+    """The reviews so far: of all ranked samples, and of the flagged ones alone.
+
+    `samples` have a review, and `pending` flagged ones have none. `outcomes`: of all samples and of the flagged ones.
+    """
 
     samples: int
     pending: int
-    precision: ReviewedShare
+    every: ReviewedShare
+    flagged: ReviewedShare
     by_verdict: Mapping[str, ReviewedShare]
     bands: Sequence[RankBand]
-    outcomes: Mapping[Outcome, int]
+    outcomes: Mapping[Outcome, tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All facts of a report of a completed job. `classes` are in the order of the dataset."""
+    """All facts of a report of a completed job. `classes` are in the order of the dataset.
+
+    `verified`: of how many ranked samples people have verified the label by now, which a rescoring would use.
+    """
 
     job: Job
     dataset: DatasetInfo
     reference: DatasetInfo | None
+    verified: int
     result: Mapping[str, Any]
     verdicts: Mapping[str, int]
     classes: Sequence[ClassTally]
@@ -195,5 +203,35 @@ class Facts:
 
     @property
     def has_trusted_reference(self) -> bool:
-        """Whether people have verified the reference."""
+        """Whether people had verified the reference when the job was made."""
         return self.job.spec.reference is not None and self.job.spec.reference.is_trusted
+
+    @property
+    def rescored_by(self) -> int | None:
+        """How many verified samples the samples were scored again by; None where the ranking is the job's own."""
+        rescored = self.result.get("rescored")
+        return None if rescored is None else int(rescored["samples"])
+
+    @property
+    def reference_size(self) -> int:
+        """How many samples the job was given as reference by name, split or dataset; 0 where it was given none of these."""
+        reference = self.job.spec.reference
+        if reference is None or reference.holdout is not None:
+            return 0
+        if reference.split is not None:
+            return self.dataset.splits.get(reference.split, 0)
+        if reference.samples is not None:
+            return len(reference.samples)
+        return 0 if self.reference is None else self.reference.rows
+
+    @property
+    def trusted(self) -> int:
+        """How many verified samples the ranking was made by."""
+        if self.rescored_by is not None:
+            return self.rescored_by
+        return self.reference_size if self.has_trusted_reference else 0
+
+    @property
+    def verified_in_all(self) -> int:
+        """How many samples are verified by now, the reference that the job was given included."""
+        return self.verified + (self.reference_size if self.has_trusted_reference else 0)

@@ -31,8 +31,8 @@ _EDGES = [place / _BINS for place in range(_BINS + 1)]
 Ranked = list[tuple[int, rankings.Row]]  # each with its rank
 
 
-def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
-    """The facts of a report of this completed job."""
+def gather(services: Services, job: Job, dataset: DatasetInfo, verified: int) -> Facts:
+    """The facts of a report of this completed job, of whose ranked samples people have verified so many."""
     blobs = services.blobs
     with services.database.read() as connection:
         summaries = rankings.summaries(connection, job.id)
@@ -64,6 +64,7 @@ def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
     return Facts(
         job=job,
         dataset=dataset,
+        verified=verified,
         result=job.result or {},
         verdicts=dict(columns.counts),
         **ranked,
@@ -138,10 +139,11 @@ def _reviewed(connection: sa.Connection, job_id: str, ranking: OpenRanking) -> R
     return Reviewed(
         samples=seen.reviewed,
         pending=flagged[Outcome.PENDING],
-        precision=reviewed_share(flagged),
+        every=reviewed_share(seen.every),
+        flagged=reviewed_share(flagged),
         by_verdict={verdict: reviewed_share(seen.by_verdict.get(verdict, {})) for verdict in VERDICTS},
         bands=shares_by_rank(seen.first(order, BAND_ENDS[-1]), seen.every),
-        outcomes={one: flagged[one] for one in Outcome if one is not Outcome.PENDING},
+        outcomes={one: (seen.every[one], flagged[one]) for one in Outcome if one is not Outcome.PENDING},
     )
 
 

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from service.domain.precision import ReviewedShare
-from service.domain.review import Outcome
 from service.report import summary, wording
 from service.report.account import describe_job
 from service.report.facts import Facts
@@ -77,6 +76,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "notices": summary.notices(facts),
         "first_notices": summary.first_notices(facts),
         "steps": summary.steps(facts),
+        "decided": summary.decided(facts.reviewed),
         "anomaly_note": summary.anomaly_note(facts),
         "how_to_read": wording.how_to_read(facts),
         "account": describe_job(facts),
@@ -109,22 +109,23 @@ def _panels(facts: Facts) -> dict[str, str]:
     return {name: title for name, title in _PANELS.items() if shown.get(name, True)}
 
 
-def _outcomes(facts: Facts) -> list[tuple[str, int, float]]:
-    """What became of the flagged samples: in words, how many, and their share."""
-    counts = {**facts.reviewed.outcomes, Outcome.PENDING: facts.reviewed.pending}
-    every = sum(counts.values())
-    return [(wording.OUTCOMES[one], count, count / every) for one, count in counts.items() if count]
+def _outcomes(facts: Facts) -> list[tuple[str, int, int, float]]:
+    """What people decided: in words, of how many samples, of how many flagged ones, and the share of all reviews."""
+    counts, reviews = facts.reviewed.outcomes, max(facts.reviewed.samples, 1)
+    return [
+        (wording.OUTCOMES[one], every, flagged, every / reviews) for one, (every, flagged) in counts.items() if every
+    ]
 
 
 def _precisions(facts: Facts) -> list[tuple[str, ReviewedShare]]:
-    """The share of wrong samples among those that people decided: of all flagged, by verdict, and by rank."""
+    """The share of wrong samples among those that people decided: of all, of all flagged, by verdict, and by rank."""
     reviewed = facts.reviewed
     bands = {
         f"places {one.first:,} to {one.last:,}" if one.last else f"places from {one.first:,}": one
         for one in reviewed.bands
     }
     verdicts = {wording.VERDICTS[verdict]: found for verdict, found in reviewed.by_verdict.items()}
-    shares = {"all flagged samples": reviewed.precision, **verdicts, **bands}
+    shares = {"all samples": reviewed.every, "all flagged samples": reviewed.flagged, **verdicts, **bands}
     return [(name, found) for name, found in shares.items() if found.decided]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.report.facts import Facts
+from service.domain.estimate import FIRST_VERIFIED, TRUSTED_ROWS
+from service.report.facts import Facts, Reviewed
 from service.report.wording import counted_rows, many, share
 
 _STATUS = {"measured": "Measured", "rough": "Rough estimate", "unknown": "Cannot tell"}
@@ -13,20 +14,30 @@ _NOTICES = 3
 _NO_FEATURES = "no_features"
 _NOT_COUNTED = {"no_trusted_reference", "small_trusted_reference"}
 _ROUGH = "rough_estimate"
-_CURED = (_ROUGH, "no_trusted_reference", "small_trusted_reference")
-_CURE = "Verify samples that the job proposes: with 150 verified samples the number is measured."
+_CURE = f"Verify samples that the job proposes: by {TRUSTED_ROWS} verified samples a new run can tell the number."
+# What samples are verified for, by the warning that says so. A rough estimate says in its own words how many tell the number.
+_VERIFY = {
+    "no_trusted_reference": "Verify {count} samples to improve the ranking.",
+    "small_trusted_reference": "Verify {count} more samples to have those judged that look unlike their class.",
+    _ROUGH: "",
+}
 _ASIDE = re.compile(r"(?<!\s)\s*+\([^()]*+\)")
 _ROUTES = ("GET /", "POST /")
 
 
 @dataclass(frozen=True)
 class Headline:
-    """How many labels look wrong, in words. `cure` is empty when the number is known."""
+    """How many labels look wrong, in words. `cure` is empty when the number is known, and where `detail` says what helps."""
 
     status: str
     headline: str
     detail: str
     cure: str
+
+    @property
+    def adds_status(self) -> bool:
+        """Whether the headline does not say the status itself."""
+        return not self.headline.startswith(self.status)
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ def answer(facts: Facts) -> Headline:
     status, between = facts.status, interval(estimate)
     if status == "unknown":
         reason = estimate.get("reason") or f"It may be {between} of {labels}: the classes overlap too much."
-        cure = _cure(facts) or ("" if estimate.get("reason") else _CURE)  # a reason says what helps
+        cure = "" if estimate.get("reason") else _CURE  # a reason says what helps
         return Headline(_STATUS[status], "Cannot tell how many labels are wrong", reason, cure)
     if status == "measured":
         headline = f"About {estimate['count']:,} of {labels} {'is' if estimate['count'] == 1 else 'are'} wrong"
@@ -88,17 +99,10 @@ def interval(estimate: Mapping[str, Any]) -> str:
     return f"{low:,}" if low == high else f"between {low:,} and {high:,}"
 
 
-def _cure(facts: Facts) -> str:
-    """The action of the warning that goes with an unknown number; empty where there is none."""
-    actions = {one.code: one.action for one in _told(facts.result["warnings"])}
-    return next((actions[code] for code in _CURED if actions.get(code)), "")
-
-
 def main_figures(facts: Facts) -> list[Figure]:
     """The main numbers of a job."""
     model, reviewed = facts.result["model"], facts.reviewed
     flagged = facts.verdicts.get("mislabeled", 0)
-    decided = reviewed.precision
     numbers = [
         Figure("Examined", f"{facts.samples:,}", f"of {counted_rows(facts.dataset)} in {facts.dataset.name}"),
         Figure("Labels that look wrong", f"{flagged:,}", f"{share(flagged / facts.samples)} of the samples")
@@ -108,7 +112,7 @@ def main_figures(facts: Facts) -> list[Figure]:
         Figure(
             "Reviewed",
             f"{reviewed.samples:,}",
-            f"{decided.wrong} of {decided.decided} decided were wrong" if decided.decided else "nobody has decided yet",
+            decided(reviewed) or "nobody has decided yet",
         ),
     ]
     accuracy = model["train_accuracy"] if model["reference_accuracy"] is None else model["reference_accuracy"]
@@ -120,16 +124,42 @@ def main_figures(facts: Facts) -> list[Figure]:
     return numbers
 
 
+def decided(reviewed: Reviewed) -> str:
+    """How many labels of the samples that people decided were wrong, and of the flagged ones where these are others; empty before."""
+    every, flagged = reviewed.every, reviewed.flagged
+    if not every.decided:
+        return ""
+    what = "reviewed" if every.decided == reviewed.samples else "decided"
+    told = f"{every.wrong:,} of {every.decided:,} {what} {'was' if every.wrong == 1 else 'were'} wrong"
+    if flagged.decided == every.decided:
+        return told
+    if not flagged.decided:
+        return f"{told}; none of them is flagged"
+    return f"{told}; {flagged.wrong:,} of the {many(flagged.decided, 'flagged one')} among them"
+
+
 def _unlike(facts: Facts) -> Figure:
     name, count = "Look unlike their class", facts.verdicts.get("anomalous", 0)
-    codes = {warning["code"] for warning in facts.result["warnings"]}
-    estimate = facts.result["estimates"]["anomalous"]
-    unknown = estimate.get("status") == "unknown"
-    if _NO_FEATURES in codes:
-        return Figure(name, "not judged", "that needs features")
-    if (codes & _NOT_COUNTED or unknown) and not count:
-        return Figure(name, "not judged", "that needs verified samples")
+    why = _not_judged(facts)
+    if why and not count:
+        return Figure(name, "not judged", why)
     return Figure(name, f"{count:,}", f"{share(count / facts.samples)} of the samples")
+
+
+def _not_judged(facts: Facts) -> str:
+    """Why no sample can be called unlike its class; empty where some could."""
+    codes = {warning["code"] for warning in facts.result["warnings"]}
+    if _NO_FEATURES in codes:
+        return "that needs features"
+    if not codes & _NOT_COUNTED and facts.result["estimates"]["anomalous"].get("status") != "unknown":
+        return ""
+    if facts.trusted >= TRUSTED_ROWS:
+        return "the number cannot be told"
+    verified = facts.verified_in_all
+    if verified >= TRUSTED_ROWS:
+        return f"{verified:,} samples are verified by now: score the samples again"
+    number = f"{verified:,}" if verified else "none"
+    return f"that needs {TRUSTED_ROWS} verified samples; {number} {'are' if verified > 1 else 'is'} verified"
 
 
 def notices(facts: Facts) -> list[Notice]:
@@ -148,10 +178,17 @@ def _told(warnings: Sequence[Mapping[str, Any]]) -> list[Notice]:
             one["code"],
             one.get("title") or one["code"].replace("_", " ").capitalize(),
             _ASIDE.sub(_without_routes, one["detail"]),
-            (one.get("action") or {}).get("label", ""),
+            _action(one["code"], one.get("action") or {}),
         )
         for one in warnings
     ]
+
+
+def _action(code: str, action: Mapping[str, Any]) -> str:
+    """What to do about a warning. How many samples to verify is told with what for: they are others for other purposes."""
+    if action.get("kind") == "verify" and code in _VERIFY:
+        return _VERIFY[code].format(count=action["count"])
+    return str(action.get("label", ""))
 
 
 def _without_routes(found: "re.Match[str]") -> str:
@@ -167,11 +204,12 @@ def in_brief(notice: Notice) -> str:
 def steps(facts: Facts) -> list[Step]:
     """How to go on, in order."""
     found, job, pending = [], facts.job.id, facts.reviewed.pending
-    if not facts.has_trusted_reference:
+    if not facts.has_trusted_reference and facts.verified < TRUSTED_ROWS:
         found.append(
             Step(
                 "Verify samples that the job proposes",
-                "About 50 verified samples improve the ranking. With 150 the number of wrong labels is measured.",
+                f"About {FIRST_VERIFIED} verified samples improve the ranking. By {TRUSTED_ROWS} a new run can tell the number of wrong "
+                f"labels, and judges which samples look unlike their class.{_so_far(facts.verified)}",
                 f"suspects verify-next {job}",
             )
         )
@@ -201,6 +239,10 @@ def steps(facts: Facts) -> list[Step]:
     return found
 
 
+def _so_far(verified: int) -> str:
+    return f" So far {verified:,} {'is' if verified == 1 else 'are'} verified." if verified else ""
+
+
 def anomaly_note(facts: Facts) -> str:
     """What the list of anomalies is worth."""
     flagged = facts.verdicts.get("anomalous", 0)
@@ -208,6 +250,7 @@ def anomaly_note(facts: Facts) -> str:
         return (
             f"{many(flagged, 'sample')} {'lies' if flagged == 1 else 'lie'} where no verified sample of any label is."
         )
-    if facts.has_trusted_reference:
-        return "No sample is called unlike its class; these come closest."
-    return "Without verified samples these are ranked, not judged."
+    why = _not_judged(facts)
+    return (
+        f"These are ranked, not judged: {why}." if why else "No sample is called unlike its class; these come closest."
+    )

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from service.domain.dataset import DatasetInfo, Modality
+from service.domain.estimate import TRUSTED_ROWS
 from service.domain.review import Outcome
 from service.report.deviations import Deviation
 from service.report.facts import Cell, Entry, Facts
@@ -36,8 +37,8 @@ _READING = (
         "the one that fits best. The percentage is the estimated probability that it is right; it is rough."
     ),
     (
-        "A sample looks unlike its class when it lies where there are no verified samples, whatever its label is. Without "
-        "verified samples no sample is judged that way."
+        "A sample looks unlike its class when it lies where there are no verified samples, whatever its label is. With "
+        f"fewer than {TRUSTED_ROWS} verified samples no sample is judged that way."
     ),
     (
         "“Cannot tell” means that the range of the estimate is so wide that a number would mislead. “Not judged” means "

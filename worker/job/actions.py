@@ -7,7 +7,6 @@ from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from worker.job.estimates import next_model
 
-FIRST_VERIFIED = 50  # a number that one person looks through at once, and that improves the ranking
 _MOST_COLUMNS = 20_000  # rows: all pairs of more take long
 
 

@@ -4,10 +4,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from service.domain.better_model import BACKBONE_PACKAGES, better_model
+from service.domain.estimate import TRUSTED_ROWS
 from service.domain.models import MODELS
 from worker.signals.counts import CountEstimate
 from worker.signals.doubts import Doubt
-from worker.signals.verdicts import TRUSTED_ROWS
 
 _UNCOUNTED = {
     "none_verified": "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from service.domain.dataset import ClientWarning
+from service.domain.estimate import FIRST_VERIFIED, TRUSTED_ROWS
 from service.domain.models import MODELS
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobSpec
@@ -15,7 +16,6 @@ from worker.models.uploaded_weights import architecture
 from worker.signals.counts import CountEstimate
 from worker.signals.dynamics import early_checkpoints
 from worker.signals.measurements import Answers, Measurements
-from worker.signals.verdicts import TRUSTED_ROWS
 
 _LEARNT = 0.05  # share of the samples without the commonest label that a model must classify as labelled
 _LITTLE = 0.3  # the same share: below it the ranking shows what the model could not learn rather than what is wrong
@@ -121,7 +121,7 @@ def reference_warnings(m: Answers) -> Iterator[ClientWarning]:
             "verdict anomalous. Anomalies that form a cluster under one label rank high only where they are clearly apart from "
             "the rest of it (GET /jobs/{id}/groups lists such groups); scattered ones near the data do not. About 50 verified "
             "samples in reference.samples improve the ranking, 150 allow verdicts; GET /jobs/{id}/verify-next proposes samples.",
-            action=actions.verify(actions.FIRST_VERIFIED),
+            action=actions.verify(FIRST_VERIFIED),
         )
     elif len(m.trusted.labels) < TRUSTED_ROWS:
         yield ClientWarning(
@@ -156,7 +156,7 @@ def _count(wrong: CountEstimate, spec: JobSpec) -> Iterator[ClientWarning]:
         code="rough_estimate",
         detail=f"The number of wrong labels is unknown: between none and about {wrong.doubt.at_most:,} may be wrong, because {why}. Samples "
         f"without a flag are not called clean for that. What helps: {cure}.",
-        action=actions.review() if wrong.doubt.cause == "few_samples" else actions.verify(actions.FIRST_VERIFIED),
+        action=actions.review() if wrong.doubt.cause == "few_samples" else actions.verify(FIRST_VERIFIED),
     )
 
 

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from service.domain.estimate import TRUSTED_ROWS
 from worker.signals.counts import CountEstimate, agreed_error_count, anomaly_count, estimate, wrong_label_count
 from worker.signals.doubts import LEAST, Doubt, doubt_with_verified
 from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements, Unseen
 from worker.signals.moments import share_by_moments
 
-TRUSTED_ROWS = 150  # trusted samples that flagging anomalies needs
 _CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a deviation, as a share of the samples
 _UNLIKE = 2.5  # deviations below none, of a count that cannot be negative
 _ALIKE = 0.25  # share of the wrong predictions whose labels may be wrong in the same way; from development sets

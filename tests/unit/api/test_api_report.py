@@ -130,7 +130,7 @@ def test_a_report_asked_for_again_reads_no_rows_again_and_has_the_reviews_of_now
         said = [{"sample_id": first, "decision": decision}]
         client.post("/jobs/job_many/reviews", json=said).raise_for_status()
         after = show(client, many)
-        assert f"{wrong} of 1 decided were wrong" in after.text
+        assert f"{wrong} of 1 reviewed {'was' if wrong else 'were'} wrong" in after.text
         assert [sample for sample, _ in rows_of(after)] == [sample for sample, _ in rows_of(before)]
 
 
@@ -275,11 +275,11 @@ def test_a_job_that_is_deleted_while_its_report_is_made_is_not_found(
 ) -> None:
     """Whether its files are missed, or what the database has no more is taken for nothing."""
 
-    def gather_late(given: Services, job: Job, info: DatasetInfo) -> object:
+    def gather_late(given: Services, job: Job, info: DatasetInfo, verified: int) -> object:
         delete_ended_job(given, job.id)
         if is_missed:
             (given.blobs.job(job.id) / "ranking" / "header.json").read_bytes()
-        return gather(given, job, info)
+        return gather(given, job, info, verified)
 
     monkeypatch.setattr("service.api.report.gather", gather_late)
     answer = client.get(URL)

@@ -10,7 +10,7 @@ from service.domain.signal import SIGNALS
 from service.domain.specs import Loop
 from service.services import Services
 from service.store import datasets, loops, rankings, tables
-from tests.builders import add_finished, add_job, finish, ranking_of
+from tests.builders import add_finished, add_job, finish, play_rescoring, ranking_of
 from tests.unit.api.reports import ROWS, html, markdown, plant, rows_of
 
 
@@ -75,12 +75,18 @@ def test_what_cannot_be_told_is_said_with_the_reason_and_the_cure(
 ) -> None:
     with services.database.write() as connection:
         stored = connection.execute(sa.select(tables.jobs.c.result)).scalar_one()
-        unknown = {"count": 0, "low": 0, "high": ROWS, "status": "unknown", "reason": "The classes overlap."}
+        unknown = {
+            "count": 0,
+            "low": 0,
+            "high": ROWS,
+            "status": "unknown",
+            "reason": "The classes overlap. Verify at least 150.",
+        }
         warning = {
             "code": "no_trusted_reference",
             "title": "Nothing is verified",
             "detail": "x",
-            "action": {"label": "Verify 50."},
+            "action": {"kind": "verify", "label": "Verify 50 samples", "count": 50},
         }
         changed = {
             **stored,
@@ -90,9 +96,10 @@ def test_what_cannot_be_told_is_said_with_the_reason_and_the_cure(
         connection.execute(tables.jobs.update().values(result=changed))
     text = " ".join(show(client).text.split())
     assert "Cannot tell how many labels are wrong" in text
-    assert "The classes overlap." in text
-    assert "What to do" in text
-    assert "Verify 50." in text
+    assert text.count("Cannot tell") - text.count("“Cannot tell”") == 1
+    assert text.count("The classes overlap. Verify at least 150.") == 1
+    assert "What to do" not in text
+    assert "Verify 50 samples to improve the ranking." in text
     assert "Nothing is verified" in text
     assert "looks fine" not in text
     assert "not judged" in text
@@ -142,6 +149,34 @@ def test_reviews_are_told_with_their_precision(client: httpx.Client, show: Any) 
     said = dict(rows_of(page))
     assert "reviewed: wrong, relabelled as suggested" in said[wrong["sample"]["id"]]
     assert "reviewed: label was right" in said[right["sample"]["id"]]
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_reviews_of_samples_that_are_not_flagged_count_and_a_rescoring_by_them_is_told(
+    client: httpx.Client, services: Services, show: Any
+) -> None:
+    (services.blobs.checkpoints("job_1") / "00001.pt").touch()
+    said: list[dict[str, Any]] = [{"sample_id": f"row-{row}", "decision": "keep"} for row in range(8, 20)]
+    said[-1] |= {"decision": "relabel", "label": "eel"}  # it is a dog
+    client.post("/jobs/job_1/reviews", json=said).raise_for_status()
+    before = " ".join(show(client).text.split())
+    assert "12 ranked samples are verified by now; scoring again would use that." in before
+    client.post("/jobs/job_1/rescore").raise_for_status()
+    play_rescoring(services, range(ROWS))  # of the first ten, which are flagged, two are reviewed
+    page, job = show(client), client.get("/jobs/job_1").json()
+    text = " ".join(page.text.split())
+    assert (job["reviewed"], job["verified"], job["result"]["rescored"]["samples"]) == (12, 12, 12)
+    assert "1 of 12 reviewed was wrong; 0 of the 2 flagged ones among them" in text
+    assert "12 samples that people have verified since, by which the samples were scored again." in text
+    assert "nobody has verified" not in text
+    assert "that needs 150 verified samples; 12 are verified" in text
+    rows = {row["Of"]: (row["Decided"], row["Wrong"]) for row in page.table("Of", "Decided", "Wrong")}
+    assert (rows["all samples"], rows["all flagged samples"]) == (("12", "1"), ("2", "0"))
+    counted = page.table("Decision", "All samples", "Flagged samples")
+    assert {row["Decision"]: (row["All samples"], row["Flagged samples"]) for row in counted} == {
+        "label was right": ("11", "2"),
+        "wrong, relabelled as suggested": ("1", "0"),
+    }
 
 
 @pytest.mark.parametrize("show", [html, markdown])

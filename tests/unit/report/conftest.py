@@ -13,4 +13,4 @@ from tests.builders import add_finished
 def facts(services: Services) -> Facts:
     """Of nine ranked rows of a table, two of which carry a wrong label."""
     info = add_finished(services.database, services.blobs)
-    return gather(services, find_job(services, "job_1"), info)
+    return gather(services, find_job(services, "job_1"), info, 0)

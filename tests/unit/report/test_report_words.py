@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from service.domain.dataset import Lineage, Recording
+from service.domain.precision import ReviewedShare
 from service.domain.specs import Reference
 from service.report.account import describe_job
 from service.report.deviations import Deviation
 from service.report.facts import Epoch, Facts
-from service.report.summary import answer, first_notices, in_brief, main_figures, notices, steps
+from service.report.summary import anomaly_note, answer, decided, first_notices, in_brief, main_figures, notices, steps
 from service.report.wording import cells, sure
 from tests.builders import dataset_info
 
@@ -66,10 +67,22 @@ def test_a_range_of_half_the_data_is_no_answer_and_has_a_cure(facts: Facts) -> N
     assert said.headline == "Cannot tell how many labels are wrong"
     assert "between 0 and 5 of 9 labels" in said.detail
     assert "150 verified samples" in said.cure
-    reason = estimate(0, 0, 1, status="unknown", reason="Too few samples.")
-    warning = {"code": "rough_estimate", "detail": "", "action": {"label": "Verify 50 samples."}}
-    told = answer(with_result(facts, reason, NONE, warning))
-    assert (told.detail, told.cure) == ("Too few samples.", "Verify 50 samples.")
+    assert not said.adds_status
+
+
+def test_a_reason_says_itself_how_many_samples_to_verify_and_no_other_number_stands_beside_it(facts: Facts) -> None:
+    reason = "Between none and about 5 may be wrong. Verify at least 150 samples and rank again."
+    unknown = estimate(0, 0, 5, status="unknown", reason=reason)
+    verify = {"kind": "verify", "label": "Verify 50 samples", "count": 50}
+    warning = {"code": "rough_estimate", "detail": "What helps: 150 verified samples.", "action": verify}
+    other = {"code": "no_trusted_reference", "detail": "x", "action": verify}
+    unsure = with_result(facts, unknown, NONE, warning, other)
+    said = answer(unsure)
+    assert (said.detail, said.cure) == (reason, "")
+    assert {one.code: one.action for one in notices(unsure)} == {
+        "rough_estimate": "",
+        "no_trusted_reference": "Verify 50 samples to improve the ranking.",
+    }
 
 
 def test_without_an_answer_no_label_is_called_fine(facts: Facts) -> None:
@@ -83,8 +96,8 @@ def test_without_an_answer_no_label_is_called_fine(facts: Facts) -> None:
 @pytest.mark.parametrize(
     ("code", "note"),
     [
-        ("no_trusted_reference", "that needs verified samples"),
-        ("small_trusted_reference", "that needs verified samples"),
+        ("no_trusted_reference", "that needs 150 verified samples; none is verified"),
+        ("small_trusted_reference", "that needs 150 verified samples; none is verified"),
         ("no_features", "that needs features"),
     ],
 )
@@ -92,6 +105,96 @@ def test_what_was_not_counted_is_not_called_none(facts: Facts, code: str, note: 
     bare = replace(with_result(facts, NONE, NONE, {"code": code, "detail": ""}), verdicts={"clean": 9})
     numbers = {one.name: (one.value, one.note) for one in main_figures(bare)}
     assert numbers["Look unlike their class"] == ("not judged", note)
+
+
+@pytest.mark.parametrize(
+    ("verified", "reference", "rescored_by", "note"),
+    [
+        (1, None, None, "that needs 150 verified samples; 1 is verified"),
+        (29, None, 29, "that needs 150 verified samples; 29 are verified"),
+        (29, Reference(samples=["a", "b"]), 31, "that needs 150 verified samples; 31 are verified"),
+        (29, Reference(samples=["a", "b"], trusted=True), None, "that needs 150 verified samples; 31 are verified"),
+        (160, Reference(holdout=0.5), 29, "160 samples are verified by now: score the samples again"),
+        (160, None, 160, "the number cannot be told"),
+    ],
+)
+def test_what_is_not_judged_says_how_many_verified_samples_there_are_and_how_many_it_needs(
+    facts: Facts, verified: int, reference: Reference | None, rescored_by: int | None, note: str
+) -> None:
+    reviewed = rescored(facts, verified, reference, rescored_by)
+    unknown = estimate(0, 0, 9, status="unknown", reason="x")
+    bare = replace(with_result(reviewed, NONE, unknown), verdicts={"clean": 9})
+    numbers = {one.name: (one.value, one.note) for one in main_figures(bare)}
+    assert numbers["Look unlike their class"] == ("not judged", note)
+    assert anomaly_note(bare) == f"These are ranked, not judged: {note}."
+
+
+def test_reviews_of_samples_without_a_flag_count_and_those_of_flagged_ones_are_named_so(facts: Facts) -> None:
+    def told(samples: int, every: tuple[int, int], flagged: tuple[int, int]) -> str:
+        shares = [
+            ReviewedShare(decided=decided, wrong=wrong, precision=None, low=None, high=None)
+            for wrong, decided in (every, flagged)
+        ]
+        return decided(replace(facts.reviewed, samples=samples, every=shares[0], flagged=shares[1]))
+
+    assert told(3, (0, 0), (0, 0)) == ""
+    assert told(29, (1, 29), (0, 2)) == "1 of 29 reviewed was wrong; 0 of the 2 flagged ones among them"
+    assert told(40, (0, 38), (0, 0)) == "0 of 38 decided were wrong; none of them is flagged"
+    assert told(4, (2, 4), (2, 4)) == "2 of 4 reviewed were wrong"
+
+
+def rescored(facts: Facts, verified: int, reference: Reference | None, by: int | None) -> Facts:
+    """A job with this reference, scored again by so many verified samples."""
+    job = facts.job.model_copy(update={"spec": facts.job.spec.model_copy(update={"reference": reference})})
+    told = None if by is None else {"version": 1, "samples": by}
+    return replace(facts, job=job, verified=verified, result={**facts.result, "rescored": told})
+
+
+@pytest.mark.parametrize(
+    ("verified", "reference", "by", "words"),
+    [
+        (
+            29,
+            None,
+            29,
+            (
+                "29 samples that people have verified since, by which the samples were scored again. The job itself had: the "
+                "training samples, not verified."
+            ),
+        ),
+        (
+            12,
+            Reference(holdout=0.25),
+            12,
+            (
+                "12 samples that people have verified since, by which the samples were scored again. The job itself had: "
+                "25\N{NO-BREAK SPACE}% of the training part, held out, not verified."
+            ),
+        ),
+        (
+            12,
+            Reference(samples=["a", "b"]),
+            14,
+            (
+                "14 samples that people have verified, by which the samples were scored again. Among them: 2 samples by name, "
+                "verified by people."
+            ),
+        ),
+        (
+            1,
+            None,
+            None,
+            (
+                "None: the training samples serve as the reference. 1 ranked sample is verified by now; scoring again would "
+                "use that."
+            ),
+        ),
+    ],
+)
+def test_the_reference_is_that_of_the_last_scoring(
+    facts: Facts, verified: int, reference: Reference | None, by: int | None, words: str
+) -> None:
+    assert dict(describe_job(rescored(facts, verified, reference, by)))["Reference"] == words
 
 
 def test_the_main_numbers_are_those_of_the_result(facts: Facts) -> None:
@@ -114,6 +217,8 @@ def test_the_steps_lead_from_where_the_job_is(facts: Facts) -> None:
     spec = facts.job.spec.model_copy(update={"reference": Reference(split="test")})
     trusted = replace(done, job=facts.job.model_copy(update={"spec": spec}))
     assert commands(trusted) == ["corrected", "rerun"]
+    assert commands(replace(done, verified=150)) == ["corrected", "rerun"]
+    assert "So far 29 are verified." in steps(replace(done, verified=29))[0].detail
 
 
 def test_the_summary_says_of_a_warning_what_to_do(facts: Facts) -> None:
