@@ -28,7 +28,7 @@ _INDEX_COLUMN = "__index_level_0__"  # pandas writes its row names under it
 _MEDIA_ROWS = 256
 _ANY_BYTES = 2  # how doubtful it is that bytes of no said kind are an image
 _IMAGE, _TEXT, _OTHER = "image", "text", "other"
-_FIRST = 32  # values of bytes that say what a column of them holds
+_FIRST = 16  # values of bytes that say what a column of them holds
 _SPACE = {ord(mark): " " for mark in "\t\r\n"}
 _A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
@@ -52,7 +52,8 @@ def open_parquet(upload: Upload) -> RowSource:
             yield batch
 
     def stored(columns: list[int], rows: int, path_of: int | None) -> Iterator[Any]:
-        names = [f"{schema.names[place]}.path" if place == path_of else schema.names[place] for place in columns]
+        stored_names = schema.names  # a new list each time
+        names = [f"{stored_names[place]}.path" if place == path_of else stored_names[place] for place in columns]
         with pq.ParquetFile(upload.path, buffer_size=_BUFFER, pre_buffer=False) as file:
             if len(set(schema.names)) == len(schema.names):
                 yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
@@ -107,13 +108,16 @@ def _source(kind: str, schema: Any, batches: Any, upload: Upload, size: int) -> 
     names, renamed = distinct_names(schema.names)
     schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)], schema.metadata)
     said = _huggingface(schema)
-    classes = class_names(schema)
-    encoded = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
-    doubtful = [name for name in encoded if _doubt(schema.field(name), said.get(name, {})) == _ANY_BYTES]
-    kinds = {} if upload.spec.modality == "image" else _kinds_of_bytes(doubtful, names, batches)
+    classes, fields = class_names(schema), zip(names, schema, strict=True)
+    encoded = {
+        name: _doubt(field, said.get(name, {})) for name, field in fields if _is_image(field, said.get(name, {}))
+    }
+    doubtful = {name for name, doubt in encoded.items() if doubt == _ANY_BYTES}
+    places = {name: place for place, name in enumerate(names) if name in doubtful}
+    kinds = {} if upload.spec.modality == "image" else _kinds_of_bytes(places, batches)
     images = [name for name in encoded if kinds.get(name, _IMAGE) == _IMAGE]
     texts = frozenset(name for name, one in kinds.items() if one == _TEXT)
-    image = min(images, key=lambda name: _doubt(schema.field(name), said.get(name, {})), default=None)
+    image = min(images, key=lambda name: encoded[name], default=None)
     paths = f"{image}.path" if image is not None and pa.types.is_struct(schema.field(image).type) else None
     if paths in names or renamed:
         paths = None
@@ -145,17 +149,20 @@ def _source(kind: str, schema: Any, batches: Any, upload: Upload, size: int) -> 
     )
 
 
-def _kinds_of_bytes(wanted: list[str], names: list[str], batches: Any) -> dict[str, str]:
-    """Whether columns of bytes hold images, texts in UTF-8 or anything else, by the first values that they have."""
-    found: dict[str, str] = {}
-    for name in wanted:
-        held: list[bytes] = []
-        for part in batches([names.index(name)], _MEDIA_ROWS, None):
-            held += [one for one in part.column(0).slice(0, _FIRST - len(held)).to_pylist() if one]
-            if len(held) >= _FIRST:
-                break
-        found[name] = _IMAGE if any(map(is_image, held)) else _TEXT if all(map(_is_text, held)) else _OTHER
-    return found
+def _kinds_of_bytes(places: dict[str, int], batches: Any) -> dict[str, str]:
+    """Whether the columns at these places hold images, texts in UTF-8 or other bytes, by the first values that they have."""
+    held: dict[str, list[bytes]] = {name: [] for name in places}
+    for part in batches([*places.values()], _MEDIA_ROWS, None) if places else ():
+        for values_of, column in zip(held.values(), part.columns, strict=True):
+            missing = _FIRST - len(values_of)
+            if missing:
+                values_of += [one for one in column.drop_null().slice(0, missing).to_pylist() if one]
+        if all(len(values_of) >= _FIRST for values_of in held.values()):
+            break
+    return {
+        name: _IMAGE if any(map(is_image, found)) else _TEXT if all(map(_is_text, found)) else _OTHER
+        for name, found in held.items()
+    }
 
 
 def _is_text(value: bytes) -> bool:
