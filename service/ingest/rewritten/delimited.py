@@ -17,7 +17,8 @@ from service.ingest.rewritten.encoded import written_as
 from service.ingest.source import RowSource, Upload
 
 _ENDS = "\r\n"
-_BACKSLASHES = re.compile(r'(\\+)(?="|\Z)')  # before a quote
+# Before a quote. From the first of a run on: from each of them would take the square of its length.
+_BACKSLASHES = re.compile(r'(?<!\\)(\\++)(?="|\Z)')
 
 
 def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edits) -> Iterator[bytes]:

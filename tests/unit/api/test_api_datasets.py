@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 import socket
 import time
 import zipfile
@@ -31,7 +32,9 @@ def upload(client: httpx.Client, **given: Any) -> dict[str, Any]:
 
 
 def files(services: Services) -> list[Path]:
-    return [path for path in services.settings.home.rglob("*") if path.is_file() and "suspects.db" not in path.name]
+    # Folders that go meanwhile are passed over, which `rglob` does not do.
+    found = (Path(folder) / name for folder, _, names in os.walk(services.settings.home) for name in names)
+    return [path for path in found if "suspects.db" not in path.name]
 
 
 def test_an_upload_becomes_a_dataset_and_says_what_was_inferred(client: httpx.Client) -> None:
