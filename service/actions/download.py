@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from service.actions.find import find_dataset
+from service.actions.upload import NOT_KEPT
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, NotFound, invalid
 from service.ingest.amendments import Amendment, read_amendments
@@ -22,10 +23,6 @@ from service.store.seal import check_once
 
 _CHUNK = 1 << 20
 _PACKED = (".gz", ".tgz")
-_NOT_KEPT = {
-    "predictions": "a file of predictions is not kept: what it is about is corrected where the samples are",
-    "trace": "the file of a training is not kept: what it is about is corrected where the samples are",
-}
 _OTHERWISE_NOT_KEPT = "the upload was not kept: it came over a connection, or before uploads were kept"
 
 
@@ -113,7 +110,7 @@ def _original(
 ) -> Download:
     original = find_original(services.blobs, info.id)
     if original is None or amendments is None:
-        raise _refused(_NOT_KEPT.get(info.modality, _OTHERWISE_NOT_KEPT), info)
+        raise _refused(NOT_KEPT.get(info.modality, _OTHERWISE_NOT_KEPT), info)
     check_once(original.path)
     changed = {index: one for index, one in amendments.items() if one.changes}
     media_type = mimetypes.guess_type(original.name, strict=False)[0] or "application/octet-stream"

