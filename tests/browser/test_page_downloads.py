@@ -73,6 +73,17 @@ def test_what_cannot_be_written_in_its_own_form_is_given_as_csv_and_says_why(
     expect(page.get_by_text(f"The file is CSV, because {reason}.")).to_be_visible()
     assert {status for status, _ in watched.refused} == {409}
     watched.refused.clear()
+    # The dialog of all downloads offers what can be had.
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("button", name="Downloads…").click()
+    dialog = page.get_by_role("dialog", name="Downloads")
+    expect(dialog.get_by_label("Form", exact=True).locator("option")).to_have_text(
+        ["CSV", "Parquet", "JSON lines", "List of changes (CSV)"]
+    )
+    expect(dialog).to_contain_text(f"A corrected file cannot be written as {why}")
+    with page.expect_download() as again:
+        dialog.get_by_role("button", name="Download corrected dataset").click()
+    assert again.value.suggested_filename == "farm-corrected.csv"
 
 
 def test_a_download_that_is_refused_is_an_error_and_no_file(
@@ -101,6 +112,12 @@ def test_what_can_be_written_in_its_own_form_is_offered_and_given_in_it(
     page.keyboard.press("r")
     with page.expect_response("**/web/written-forms.json"):
         page.reload()
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("button", name="Downloads…").click()
+    dialog = page.get_by_role("dialog", name="Downloads")
+    expect(dialog.get_by_label("Form", exact=True)).to_have_value("original")
+    expect(dialog).to_contain_text("The columns, order and form stay as they were.")
+    page.keyboard.press("Escape")
     page.get_by_role("button", name="Other forms of the corrected file").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="As it was uploaded").click()
