@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from service.domain.dataset import SkippedRow
 from service.ingest import values
 from service.ingest.faults import malformed
 from service.ingest.images import is_image
@@ -133,7 +134,7 @@ def _source(kind: str, schema: Any, batches: Any, upload: Upload, size: int) -> 
             named = part.rename_columns([names[place] for place in wanted])
             opened = named if image is None else _opened(named, image, paths, media=media)
             for piece in _bounded(opened):
-                yield _batch(_plain(piece, texts), index, classes)
+                yield _batch(piece, texts, index, classes)
                 index += piece.num_rows
 
     return RowSource(
@@ -258,15 +259,38 @@ def _opened(rows: Any, image: str, paths: str | None, *, media: bool) -> Any:
     return rows if paths is None else rows.append_column(paths, pc.struct_field(struct, "path"))
 
 
-def _batch(rows: Any, index: int, classes: Mapping[str, list[str]]) -> Batch:
+def _batch(rows: Any, texts: frozenset[str], index: int, classes: Mapping[str, list[str]]) -> Batch:
+    faults = _no_texts(rows, texts)
+    kept = [position for position in range(rows.num_rows) if position not in faults]
+    places = np.arange(index, index + rows.num_rows, dtype=np.int64)[kept]
+    rows = _plain(rows.take(pa.array(kept, pa.int64())) if faults else rows, texts)
     for name, in_order in classes.items():
         if name in rows.schema.names and pa.types.is_integer(rows.column(name).type):
             rows = rows.set_column(rows.schema.get_field_index(name), name, _named(rows.column(name), in_order))
     return Batch(
         rows=rows,
-        index=np.arange(index, index + rows.num_rows, dtype=np.int64),
-        where=lambda position: f"row {index + position}",
+        index=places,
+        where=lambda position: f"row {places[position]}",
+        skipped=tuple(
+            SkippedRow(index=index + position, where=f"row {index + position}", reason=reason)
+            for position, reason in faults.items()
+        ),
     )
+
+
+def _no_texts(rows: Any, texts: frozenset[str]) -> dict[int, str]:
+    """The rows with bytes that are no UTF-8 in columns of texts, and what is wrong with each."""
+    faults: dict[int, str] = {}
+    for name in texts:
+        try:
+            pc.cast(rows.column(name), pa.string())
+        except pa.ArrowInvalid:
+            for position, value in enumerate(rows.column(name).to_pylist()):
+                try:
+                    (value or b"").decode()
+                except UnicodeDecodeError as error:
+                    faults[position] = f"{name} holds the byte 0x{value[error.start]:02X}, which is no UTF-8"
+    return dict(sorted(faults.items()))
 
 
 def _named(codes: Any, names: list[str]) -> Any:

@@ -259,6 +259,20 @@ def test_bytes_are_images_texts_or_left_out_by_what_they_hold(take: Take, form: 
     assert found.modality == "text"
 
 
+@pytest.mark.parametrize("form", ["parquet", "file"])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
+def test_a_row_of_texts_in_bytes_that_are_no_utf_8_is_skipped(take: Take, form: str, kind: Any) -> None:
+    said = [f"the {('sun', 'rain')[row % 2]} of day {row}".encode() for row in range(40)]
+    said[30] = "la pluie de l'\u00e9t\u00e9".encode("latin-1")
+    table = pa.table({"said": pa.array(said, kind), "label": ["a", "b"] * 20})
+    outcome = take(of(form, table), "a.bin")
+    assert [(one.where, one.reason) for one in outcome.skipped] == [
+        ("row 30", "said holds the byte 0xE9, which is no UTF-8")
+    ]
+    assert outcome.table["text"] == [text.decode() for row, text in enumerate(said) if row != 30]
+    assert outcome.labels == [("a", "b")[row % 2] for row in range(40) if row != 30]
+
+
 def test_bytes_that_are_said_to_be_images_are_not_taken_for_anything_else(take: Take) -> None:
     table = pa.table({"x": [1.5, 2.5] * 6, "picture": [b"no image"] * 12, "label": ["a", "b"] * 6})
     with pytest.raises(Invalid, match="not an image that can be read"):
