@@ -84,6 +84,7 @@ _DATASET = {
     "row_number_learnt": "A row number may be among the features.",
     "row_number_left_out": "A row number was left out.",
     "sheets_left_out": "Only one sheet of the workbook was read.",
+    "shortened_left_out": "Lists of numbers without their middle were left out.",
     "similar_labels": "Some classes look like spellings of one class.",
     "skipped_rows": "Some rows were skipped.",
     "stray_quotes": "Some quotation marks are out of place.",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import moments, numbers, text_bytes, values
+from service.ingest import moments, numbers, text_bytes, values, vectors
 from service.ingest.distinct import DistinctTexts, Weights
 from service.ingest.numbers import Decimal
 from service.ingest.values import MissingWords
@@ -64,6 +64,8 @@ class ColumnCounts:
     worded_dates: int = 0  # dates whose month is a word that is not read
     times: int = 0
     lengths: Counter[int] = field(default_factory=Counter)  # of lists of numbers
+    shortened: int = 0  # lists of numbers whose middle was left out
+    nested: int = 0  # lists of lists of numbers, as text
     bracketed: int = 0  # texts in brackets, lists of anything
     unusable: int = 0  # structures, binaries, lists of other things
     words: int = 0
@@ -329,19 +331,20 @@ class ColumnCounts:
             return
         self.words += int((weights * values.word_counts(texts).to_numpy(zero_copy_only=False)).sum())
         self._add_spaced(*_chosen(texts, weights, numbers.matches(texts, r"^[-+]?\d", begins=numbers.DIGITS_OR_SIGN)))
+        texts = vectors.bracketed(texts)
         texts, weights = _chosen(texts, weights, pc.starts_with(texts, "["))
         self.bracketed += _weight(weights, pc.ends_with(texts, "]"))
-        texts, weights = _chosen(texts, weights, values.is_vector(texts))
-        commas = pc.count_substring(texts, ",")
-        spaced = pc.max_element_wise(pc.count_substring_regex(texts, r"[-+\d.eE]+"), 1)
-        lengths = pc.if_else(pc.greater(commas, 0), pc.add(commas, 1), spaced).to_pylist()
-        for length, weight in zip(lengths, weights.tolist(), strict=True):
-            self.lengths[length] += weight
+        self.shortened += _weight(weights, vectors.has_gap(texts))
+        self.nested += _weight(weights, vectors.is_nested(texts))
+        texts, weights = _chosen(texts, weights, vectors.is_bracketed(texts))
+        self._add_lengths(vectors.lengths(texts), weights)
 
     def _add_spaced(self, texts: Any, weights: Weights) -> None:
         """Count lists of numbers without brackets."""
-        texts, weights = _chosen(texts, weights, values.is_spaced_vector(texts))
-        lengths = pc.add(pc.count_substring_regex(texts, r"\s+"), 1).to_pylist()
+        texts, weights = _chosen(texts, weights, vectors.is_spaced(texts))
+        self._add_lengths(vectors.spaced_lengths(texts), weights)
+
+    def _add_lengths(self, lengths: list[int], weights: Weights) -> None:
         for length, weight in zip(lengths, weights.tolist(), strict=True):
             self.lengths[length] += weight
 

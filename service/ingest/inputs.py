@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import images, moments, numbers, values
+from service.ingest import images, moments, numbers, values, vectors
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 from service.ingest.values import MissingWords
@@ -137,7 +137,7 @@ def _images(column: Any, limits: Limits, faults: RowFaults, looks: dict[int, ima
 
 def _vectors(column: Any, width: int, faults: RowFaults) -> Any:
     if _is_text(column):
-        column = pa.array([_parsed(text) for text in column.to_pylist()], pa.list_(pa.float64()))
+        column = vectors.parsed(pc.cast(column, pa.string()))
     faults.where(column.is_null(), "no embedding, or one that is no list of numbers")
     lengths = pc.list_value_length(column)
     wrong = pc.fill_null(pc.not_equal(lengths, width), False)
@@ -152,16 +152,6 @@ def _vectors(column: Any, width: int, faults: RowFaults) -> Any:
         np.flatnonzero(~np.isfinite(rows).all(axis=1)), "the embedding has a number that is missing or infinite"
     )
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), width)
-
-
-def _parsed(text: str | None) -> list[float] | None:
-    text = (text or "").strip()
-    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    try:
-        # NumPy writes arrays with spaces between the numbers, and `1.` for 1, which is no JSON.
-        return list(map(float, inside.split("," if "," in inside else None))) or None
-    except ValueError:
-        return None
 
 
 def _is_text(column: Any) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.domain.dataset import ClientWarning
-from service.ingest.faults import listed
+from service.domain.errors import Invalid
+from service.ingest.faults import invalid, listed
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,24 @@ class LeftOut:
 
 def left_out_warnings(reasons: Mapping[str, LeftOut]) -> list[ClientWarning]:
     """One warning for each reason, with the columns that it holds for."""
+    return [
+        ClientWarning(code=code, detail=f"left out, {why}: {listed(names)}")
+        for (code, why), names in _by_reason(reasons).items()
+        if code
+    ]
+
+
+def nothing_to_learn(reasons: Mapping[str, LeftOut]) -> Invalid:
+    """The error of an upload that has no column to learn from, with the reason for each that it has."""
+    found = [f"{listed(names)} ({why})" for (_, why), names in _by_reason(reasons).items()]
+    return invalid(
+        f"nothing to learn from: beside label, id and split there is {'; '.join(found) or 'no column'}. "
+        "To learn from a column all the same, also from the one that was taken for the id, name it in spec.features"
+    )
+
+
+def _by_reason(reasons: Mapping[str, LeftOut]) -> Mapping[tuple[str, str], list[str]]:
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, reason in reasons.items():
-        if reason.code:
-            names[reason.code, reason.why].append(name + reason.note)
-    return [
-        ClientWarning(code=code, detail=f"left out, {why}: {listed(found)}") for (code, why), found in names.items()
-    ]
+        names[reason.code, reason.why].append(name + reason.note)
+    return names

@@ -14,7 +14,7 @@ from service.ingest.faults import bad_spec, invalid, listed, no_such_column
 from service.ingest.kinds import Input, is_called_text, is_constant, is_prose, kind_of
 from service.ingest.label_guess import LabelGuess, guess_label
 from service.ingest.labels import missing_labels, read_labels
-from service.ingest.left_out import LeftOut, left_out_warnings
+from service.ingest.left_out import LeftOut, left_out_warnings, nothing_to_learn
 from service.ingest.limits import Limits
 from service.ingest.one_hot import one_hot_groups
 from service.ingest.source import DeclaredContents, RowSource
@@ -270,7 +270,10 @@ def _inputs(
     elif modality == "text":
         fitting.sort(key=lambda one: -survey.columns[one.name].words)
     if not fitting:
-        raise _nothing_to_learn(modality, spec, columns, learnable)
+        if spec.modality != "auto":
+            found = ", ".join(f"{one.name} ({one.kind})" for one in learnable[:10]) or "none that varies"
+            raise bad_spec("modality", f"no column fits {modality!r}; the columns that may be learnt from: {found}")
+        raise nothing_to_learn(left_out)
     if modality == "tabular":
         chosen = tuple(replace(one, column=f"f{position}") for position, one in enumerate(fitting))
     else:
@@ -302,7 +305,11 @@ def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> 
 
 
 _EMPTY = LeftOut("empty_column", "no value in any row")
-_NESTED = LeftOut("nested_left_out", "structures, empty lists and binary data are not learnt from")
+_NESTED = LeftOut("nested_left_out", "structures, lists in lists, empty lists and binary data are not learnt from")
+_SHORTENED = LeftOut(
+    "shortened_left_out",
+    "lists of numbers with '...' in place of their middle, as NumPy and PyTorch show long ones, to be written whole, as by str(array.tolist())",
+)
 _CONSTANT = LeftOut("constant_column", "the same value in every row")
 _IDENTIFIER = LeftOut("identifier_left_out", "it identifies the rows, and a model would memorise it")
 _ROW_NUMBER = LeftOut("row_number_left_out", "it counts the rows, and says where a row stands in the file")
@@ -354,6 +361,8 @@ def _uselessness(column: ColumnCounts, survey: Survey, spec: DatasetSpec) -> Lef
         return _NESTED
     if is_constant(column):
         return _CONSTANT
+    if column.name not in spec.kinds and 2 * max(column.shortened, column.nested) > column.present:
+        return _SHORTENED if column.shortened > column.nested else _NESTED
     if column.name in (spec.features or ()) or column.name in spec.kinds:
         return None
     if column.name in survey.row_numbers:
@@ -387,16 +396,3 @@ def _counter_warnings(inputs: Sequence[Input], survey: Survey, spec: DatasetSpec
     counters = [one.name for one in inputs if one.name in survey.row_numbers and one.name not in asked]
     detail = f"there is nothing to learn from but what counts the rows: {listed(counters)}"
     return [ClientWarning(code="row_number_learnt", detail=detail)] if counters else []
-
-
-def _nothing_to_learn(
-    modality: Modality, spec: DatasetSpec, columns: Sequence[ColumnCounts], learnable: Sequence[Input]
-) -> Exception:
-    found = ", ".join(f"{one.name} ({one.kind})" for one in learnable[:10]) or "none that varies"
-    if spec.modality != "auto":
-        return bad_spec("modality", f"no column fits {modality!r}; the columns that may be learnt from: {found}")
-    return invalid(
-        f"nothing to learn from: beside label, id and split there is {listed([c.name for c in columns]) or 'no column'}, "
-        "each empty, constant, naming the rows or groups of them, or the label in other words; to learn from a column all the same, "
-        "also from the one that was taken for the id, name it in spec.features"
-    )

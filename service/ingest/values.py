@@ -1,6 +1,6 @@
-"""Reading of values: missing values, splits, booleans, vectors, texts. Both passes use these functions.
+"""Reading of values: missing values, splits, booleans, texts. Both passes use these functions.
 
-They take whole Arrow columns. Texts are stripped of surrounding spaces first. Numbers and dates have modules of their own.
+They take whole Arrow columns. Texts are stripped of surrounding spaces first. Numbers, dates and lists of numbers have modules of their own.
 """
 
 import json
@@ -53,9 +53,6 @@ _BESIDE_SPLIT = (
 )
 _SPLIT = re.compile(rf"({'|'.join(sorted(_SPLITS, key=len, reverse=True))})({_BESIDE_SPLIT})?\d*")
 
-# Pixels and coordinates are written with spaces between them, too; fewer than 16 may be anything.
-_SPACED_VECTOR = r"^[-+]?[\d.]+([eE][-+]?\d+)?([ \t]+[-+]?[\d.]+([eE][-+]?\d+)?){15,}$"
-_VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
 _UUID_BYTES = 16
 # Scripts that are written without spaces between the words.
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
@@ -165,16 +162,6 @@ def finite(numbers: Any) -> Any:
     if are_finite(numbers):
         return numbers
     return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, numbers.type))
-
-
-def is_vector(texts: Any) -> Any:
-    """Whether each text looks like a list of numbers in brackets, with commas or, as NumPy writes arrays, spaces between them."""
-    return pc.fill_null(pc.match_substring_regex(texts, _VECTOR), False)
-
-
-def is_spaced_vector(texts: Any) -> Any:
-    """Whether each text is 16 numbers or more with spaces between them."""
-    return numbers.matches(texts, _SPACED_VECTOR, begins=numbers.DIGITS_OR_SIGN)
 
 
 def is_mark(texts: Any) -> Any:

@@ -1,8 +1,6 @@
-"""Arrays of samples and labels: in NPZ, and in the cells of a text table."""
+"""Arrays of samples and labels in NPZ."""
 
-import csv
 import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -183,18 +181,3 @@ def test_a_shape_may_say_true_for_one(take: Take) -> None:
 def test_arrays_that_expand_beyond_the_limit_are_refused(take: Take) -> None:
     with pytest.raises(TooLarge):
         take(npz_of(x=np.zeros((12, 1000)), y=Y), "a.npz", Limits(max_expanded_bytes=10_000))
-
-
-@pytest.mark.parametrize("width", [3, 40])
-@pytest.mark.parametrize(
-    "written", [str, lambda row: np.array2string(row, separator=", "), lambda row: str(row.tolist())]
-)
-def test_arrays_in_cells_are_embeddings_however_numpy_writes_them(
-    take: Take, written: Callable[[Any], str], width: int
-) -> None:
-    rows = [(np.arange(width) + row) / np.float64(4) for row in range(12)]
-    text = io.StringIO()
-    csv.writer(text).writerows([("v", "label"), *((written(row), "ab"[number % 2]) for number, row in enumerate(rows))])
-    outcome = take(text.getvalue().encode(), "a.csv")
-    assert outcome.kinds == {"v": "embedding"}
-    assert np.allclose(outcome.table["embedding"], rows)
