@@ -104,7 +104,7 @@ def _brief(training: Training, rows: Int[Tensor, " r"], samples: int) -> tuple[T
     """Options and rows of a short run of a fixed number of steps."""
     whole = training.epochs * math.ceil(samples / training.batch_size)
     steps = min(max(round(whole * _SHARE), _FEWEST), _MOST, whole)
-    wanted = steps * training.batch_size
+    wanted = steps * min(training.batch_size, len(rows))  # a step has no more rows than there are
     epochs = math.ceil(wanted / max(len(rows), 1))
     options = {"epochs": epochs, "schedule": "constant", "early_stopping": None}
     return training.model_copy(update=options), rows[: math.ceil(wanted / epochs)]

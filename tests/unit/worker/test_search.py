@@ -117,6 +117,16 @@ def test_the_search_costs_a_few_percent_and_judges_by_samples_that_it_did_not_le
     assert len(judged) == min(rows // 5, 1_000)
 
 
+def test_batches_larger_than_the_data_cost_no_more_steps() -> None:
+    steps = []
+    for batch_size in (400, 65_536):  # all of the 240 samples that are learnt from, in both
+        model = Counter()
+        training = Training.model_validate({**PLAIN.model_dump(), "epochs": 2, "batch_size": batch_size})
+        find_rate(model, (torch.arange(300.0)[:, None],), torch.arange(300) % 2, training)
+        steps.append(len(model.seen[True]))
+    assert steps[0] == steps[1] <= 5 * 2
+
+
 def test_data_too_small_to_hold_any_out_keeps_the_rate_that_was_given() -> None:
     found = find_rate(Steep(1.0), (torch.randn(4, 3),), torch.tensor([0, 1, 0, 1]), PLAIN)
     assert found.rate == PLAIN.learning_rate
