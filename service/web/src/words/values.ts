@@ -2,18 +2,27 @@
 
 import { short } from "./numbers";
 
-/** A number, a text, or what else a client sent; an en dash for nothing. */
+const MIDNIGHT = /^(\d{4}-\d\d-\d\d)T00:00:00(\.0+)?$/;
+const MOMENT = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?$/;
+
+/** A number as it is in the file, a date or a text, or what else a client sent; an en dash for nothing. */
 export function valueText(value: unknown): string {
   if (value === null || value === undefined || value === "") return "–";
-  if (typeof value === "number") return short(value);
+  if (typeof value === "number") return exact(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return vector(value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return value.replace(MIDNIGHT, "$1").replace(MOMENT, "$1 $2$3");
+  return Array.isArray(value) ? vector(value) : JSON.stringify(value);
 }
 
-// Of a vector the first values say enough.
+// Twelve digits: more than people measure, and fewer than what calculating leaves behind (0.30000000000000004).
+const exact = (value: number): string => String(Number.isInteger(value) ? value : Number(value.toPrecision(12)));
+
+// Of a vector the first values say enough, and few digits of each.
 function vector(values: unknown[]): string {
-  const shown = values.slice(0, 6).map(valueText).join(", ");
+  const shown = values
+    .slice(0, 6)
+    .map((value) => (typeof value === "number" ? short(value) : valueText(value)))
+    .join(", ");
   return values.length > 6 ? `${shown}, … (${values.length})` : shown;
 }
 
