@@ -24,13 +24,10 @@ def identify(services: Services, token: str | None, address: str) -> Caller | No
         also = ", or sign in at /sign-in" if services.settings.oidc_issuer else ""
         raise Unauthorized(f"send a key: Authorization: Bearer <key>{also}")
     refuse_locked_out(services, address)
-    # The bytes as they came. Every key is compared, each in constant time, so that the time taken tells nothing.
-    sent = token.encode("latin-1")
-    if sum(hmac.compare_digest(sent, key.encode()) for key in services.settings.api_keys):
+    if _is_of_settings(services, token):
         return Caller()
-    found = _stored(services, token) if token.startswith(KEY_PREFIX) else None
-    if found is not None and _verified(services, found, token):
-        shown = found.shown
+    shown = _shown(services, token, KEY_PREFIX)
+    if shown is not None:
         if shown.expired(services.now()):
             raise Unauthorized(f"this key expired at {shown.expires_at:%Y-%m-%d %H:%M} UTC; ask an admin for a new one")
         _record_use(services, shown)
@@ -55,6 +52,16 @@ def identify_session(services: Services, token: str, address: str) -> KeyView:
     return found.shown
 
 
+def remains_known(services: Services, token: str | None) -> bool:
+    """Whether a key or a sign-in that was let in still would be; for None, whether no key is needed still."""
+    if token is None:
+        return _none_needed(services)
+    if _is_of_settings(services, token):
+        return True
+    shown = _shown(services, token, KEY_PREFIX) or _shown(services, token, SESSION_PREFIX)
+    return _none_needed(services) if shown is None else not shown.expired(services.now())
+
+
 def refuse_locked_out(services: Services, address: str) -> None:
     """Raise TooMany where too many wrong keys came from this address."""
     wait = services.quotas.locked_out(address)
@@ -67,6 +74,18 @@ def _none_needed(services: Services) -> bool:
         return False
     with services.database.read() as connection:
         return not keys.any_key(connection)
+
+
+def _is_of_settings(services: Services, token: str) -> bool:
+    # The bytes as they came. Every key is compared, each in constant time, so that the time taken tells nothing.
+    sent = token.encode("latin-1")
+    return sum(hmac.compare_digest(sent, key.encode()) for key in services.settings.api_keys) > 0
+
+
+def _shown(services: Services, token: str, prefix: str) -> KeyView | None:
+    """The key or sign-in with this secret, expired or not; None where there is none."""
+    found = _stored(services, token) if token.startswith(prefix) else None
+    return found.shown if found is not None and _verified(services, found, token) else None
 
 
 def _stored(services: Services, token: str) -> StoredKey | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.http.authentication import authorize
+from service.api.http.authentication import PermissionDependency, authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import ExistingJob, ServicesDependency
 from service.api.http.stopping import stopping
@@ -45,7 +45,10 @@ async def _resume_after(
     responses=problems(400, 404),
 )
 async def follow_job(
-    job: ExistingJob, after: Annotated[int, Depends(_resume_after)], services: ServicesDependency
+    job: ExistingJob,
+    after: Annotated[int, Depends(_resume_after)],
+    services: ServicesDependency,
+    permission: PermissionDependency,
 ) -> AsyncIterator[ServerSentEvent]:
     """Events are `state` at each change, `metrics` after each epoch, `ranking` when there is a first one, and `progress` whenever it changes.
 
@@ -53,7 +56,7 @@ async def follow_job(
     """
     told: Progress | None = None
     said: object = None
-    while not stopping():
+    while not stopping() and await permission.holds():
         now, events = await run_in_threadpool(_look, services, job.id, after)
         if now is None:
             return

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.http.authentication import authorize
+from service.api.http.authentication import PermissionDependency, authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.http.stopping import stopping
@@ -71,6 +71,7 @@ async def follow_reviews(
     seen: Annotated[Numbers | None, Depends(_seen)],
     services: ServicesDependency,
     first: Annotated[Reviewed, Depends(_first_reviewed)],
+    permission: PermissionDependency,
 ) -> AsyncIterator[ServerSentEvent]:
     """Events are `review`, with `sample_id` and the `review` that holds now (null: none), whoever wrote it and where.
 
@@ -79,7 +80,7 @@ async def follow_reviews(
     """
     numbers, samples, ranked = first
     version = ranked
-    while not stopping():
+    while not stopping() and await permission.holds():
         if ranked != version:
             yield ServerSentEvent(event="ranking", data={"version": ranked})
         version = ranked
@@ -110,14 +111,16 @@ def _first_look(services: ServicesDependency) -> news.Overview:
 
 @router.get("/events", response_class=EventSourceResponse, summary="Follow every job and dataset", responses=problems())
 async def follow_all(
-    services: ServicesDependency, before: Annotated[news.Overview, Depends(_first_look)]
+    services: ServicesDependency,
+    before: Annotated[news.Overview, Depends(_first_look)],
+    permission: PermissionDependency,
 ) -> AsyncIterator[ServerSentEvent]:
     """An event `change` for each job and dataset that appears, changes or goes: `kind`, `id`, `changed`, of a job `state`.
 
     `changed` lists `appeared`, `state`, `progress`, `reviews` or `gone`. Changes come from now on; what there is, the lists say.
     """
     yield ServerSentEvent(comment="connected")
-    while not stopping():
+    while not stopping() and await permission.holds():
         await asyncio.sleep(_LOOK_S)
         recent = services.watch.recent()
         now = await run_in_threadpool(services.watch.look, services.database) if recent is None else recent

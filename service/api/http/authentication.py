@@ -1,6 +1,7 @@
 """Authentication and authorization: by a key and its scopes, by a sign-in, or by coming over loopback where there are no keys."""
 
 import ipaddress
+import time
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.actions.identify import identify, identify_session
+from service.actions.identify import identify, identify_session, remains_known
 from service.api.http.query_parameters import check_query
 from service.api.http.scopes import scope_of_route
 from service.api.http.session_cookie import SESSION, read_cookie, require_own_page
@@ -19,6 +20,7 @@ from service.services import Services
 
 T = TypeVar("T")
 
+_CHECKED_EVERY_S = 2.0
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="key",
@@ -73,6 +75,34 @@ def _let_in(request: Request, given: HTTPAuthorizationCredentials | None) -> Non
         raise Forbidden(f"{who} has the scopes {', '.join(sorted(caller.scopes))}; this needs {needed}")
     if caller.quota is not None and caller.key is not None:
         _spend(services, request, caller)
+
+
+class Permission:
+    """Whether the key or the sign-in of a request is still let in, for answers that go on for as long as somebody listens."""
+
+    def __init__(self, services: Services, token: str | None) -> None:
+        self._services, self._token = services, token
+        self._checked = time.monotonic()
+
+    async def holds(self) -> bool:
+        """False once the key would be refused. It is looked up every two seconds."""
+        if time.monotonic() < self._checked + _CHECKED_EVERY_S:
+            return True
+        self._checked = time.monotonic()
+        return await run_in_threadpool(remains_known, self._services, self._token)
+
+
+def _permission(
+    request: Request,
+    given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    _authorized: Annotated[None, Depends(authorize)],
+) -> Permission:
+    token = read_cookie(request, SESSION) if given is None else given.credentials
+    return Permission(request.app.state.services, token)
+
+
+# For streams: they end when their key does.
+PermissionDependency = Annotated[Permission, Depends(_permission)]
 
 
 def address_of(request: Request) -> str:
