@@ -36,6 +36,7 @@ from service.store.seal import read_json
 from service.store.standing import Standing
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.context import WorkerContext, checkpoint_path, found_rate_path, scratch_of, with_found_rate
+from worker.job.endings import database_answers, write_ending
 from worker.job.estimates import estimate_view
 from worker.job.failures import explain
 from worker.job.heartbeat import Stopping
@@ -94,10 +95,11 @@ def run_rescoring(claim: RescoringClaim, context: WorkerContext) -> None:
         log.info("rescoring taken away", job=job_id)
     except (Stopping, ArtefactsUnavailable) as error:
         log.info("rescoring put back", job=job_id, error=str(error))
-        _end(context, lambda connection: rescorings.put_back(connection, claim))
-    except sa.exc.OperationalError:
-        # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
-        log.exception("database lost", job=job_id)
+        write_ending(context, job_id, lambda connection: rescorings.put_back(connection, claim))
+    except sa.exc.OperationalError as error:
+        log.warning("the database is away or refused a write, the rescoring waits", job=job_id, error=str(error))
+        if not database_answers(context):
+            write_ending(context, job_id, lambda connection: rescorings.put_back(connection, claim))
     except Exception as error:
         if isinstance(error, Invalid | Conflict):
             log.info("rescoring failed by what was asked", job=job_id, error=error.detail)
@@ -106,7 +108,7 @@ def run_rescoring(claim: RescoringClaim, context: WorkerContext) -> None:
         if not still_computes(context.device):
             return  # this process ends; the lease runs out, and another attempt is made
         failure = explain(error)
-        _end(context, lambda connection: rescorings.fail(connection, claim, failure, _now()))
+        write_ending(context, job_id, lambda connection: rescorings.fail(connection, claim, failure, _now()))
 
 
 def _is_held(claim: RescoringClaim, context: WorkerContext) -> bool:
@@ -330,14 +332,6 @@ def _spec_of(job: Job, context: WorkerContext) -> JobSpec:
     if found is None:
         raise Conflict("the learning rate that this job found is lost; run it again: POST /jobs/{id}/rerun")
     return with_found_rate(job.spec, found)
-
-
-def _end(context: WorkerContext, write: Callable[[sa.Connection], Any]) -> None:
-    try:
-        with context.database.write() as connection:
-            write(connection)
-    except RescoringLost as error:
-        log.info("rescoring taken away", job=str(error))
 
 
 def _now() -> datetime:

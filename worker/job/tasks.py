@@ -1,8 +1,6 @@
 """One job in a worker: claim, load, compute, record."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -17,6 +15,7 @@ from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.attempt import JobAttempt, ScoredJob
 from worker.job.context import CheckpointLost, WorkerContext, scratch_of
+from worker.job.endings import database_answers, write_ending
 from worker.job.failures import explain
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.measuring import measure
@@ -71,18 +70,17 @@ def _attempt(claim: Claim, context: WorkerContext) -> None:
     except LeaseLost:
         log.info("job taken away", job=job_id)
     except Stopping:
-        _end(context, lambda connection: jobs.requeue(connection, claim, _now()))
+        write_ending(context, job_id, lambda connection: jobs.requeue(connection, claim, _now()))
     except ArtefactsUnavailable as error:
         log.warning("artefact store away, the job waits", job=job_id, error=error.detail)
         waits_for = "the artefact store"
-        _end(context, lambda connection: jobs.requeue(connection, claim, _now(), waits_for=waits_for))
+        write_ending(context, job_id, lambda connection: jobs.requeue(connection, claim, _now(), waits_for=waits_for))
     except CheckpointLost as error:
         log.warning("checkpoint lost, going back", job=job_id, error=str(error))
         _go_back(claim, context, _damaged(claim, error))
     except Exception as error:
         if isinstance(error, sa.exc.OperationalError) and not is_disk_full(error):
-            # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
-            log.exception("database lost", job=job_id)
+            _put_back(claim, context, error)
             return
         if isinstance(error, Damaged) and context.blobs.forget(error):
             _go_back(claim, context, _damaged(claim, error))
@@ -98,15 +96,26 @@ def _attempt(claim: Claim, context: WorkerContext) -> None:
             return
         failure = explain(error)
         get_current_span().set_status(StatusCode.ERROR, failure.code)
-        _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
+        write_ending(context, job_id, lambda connection: jobs.fail(connection, claim, failure, _now()))
+
+
+def _put_back(claim: Claim, context: WorkerContext, error: Exception) -> None:
+    """Queue a job again that could not be written down: no attempt is used up where the database is away."""
+    if database_answers(context):
+        log.error("the database refused a write, going back", job=claim.job_id, error=str(error))
+        _go_back(claim, context, explain(error))
+        return
+    log.warning("database away, the job waits", job=claim.job_id, error=str(error))
+    waits_for = "the database"
+    write_ending(context, claim.job_id, lambda connection: jobs.requeue(connection, claim, _now(), waits_for=waits_for))
 
 
 def _go_back(claim: Claim, context: WorkerContext, failure: JobError) -> None:
     """Queue the job again, to go on from what is sound. Each time is an attempt, the last of which is a failure: a disk may damage every file."""
     if claim.attempt >= context.settings.max_attempts:
-        _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
+        write_ending(context, claim.job_id, lambda connection: jobs.fail(connection, claim, failure, _now()))
     else:
-        _end(context, lambda connection: jobs.requeue(connection, claim, _now(), counted=True))
+        write_ending(context, claim.job_id, lambda connection: jobs.requeue(connection, claim, _now(), counted=True))
 
 
 def _damaged(claim: Claim, error: Exception) -> JobError:
@@ -209,17 +218,6 @@ def _record(claim: Claim, context: WorkerContext, outcome: RankingResult, timing
         rankings.save(connection, claim.job_id, outcome.table)
         rankings.save_summaries(connection, claim.job_id, outcome.summaries)
         counters.count_completed(connection, timings)
-
-
-def _end(context: WorkerContext, write: Callable[[sa.Connection], Any]) -> None:
-    try:
-        with context.database.write() as connection:
-            write(connection)
-    except LeaseLost as error:
-        log.info("job taken away", job=str(error))
-    except sa.exc.OperationalError as error:
-        # The lease runs out, and another attempt is made.
-        log.warning("end of a job not written", error=str(error))
 
 
 def _now() -> datetime:
