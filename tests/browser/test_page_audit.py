@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, e
 from service.actions import draw_samples
 from service.services import Services
 from tests.browser import axe
-from tests.browser.conftest import PAGE, eventually, follow
+from tests.browser.conftest import PAGE, Watched, eventually, follow
 from tests.builders import add_finished, play_rescoring
 
 TRAIN, EVERY = 240, 5  # samples, of which every fifth is wrong
@@ -112,6 +112,32 @@ def test_the_queue_goes_on_while_decisions_are_still_on_their_way(page: Page, cl
     for route in held:
         route.continue_()
     expect(answer(page)).to_contain_text("Rests on 40 reviews")
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_samples_that_are_not_handed_out_are_asked_for_once_and_then_when_the_person_says_so(
+    page: Page, watched: Watched, status: int
+) -> None:
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=status, json={"detail": "No samples for you."})
+
+    page.route("**/audit/draws", refuse)
+    page.goto(COUNT)
+    page.get_by_role("button", name="Start reviewing").click()
+    if status < 500:
+        expect(page.get_by_role("heading", name="No samples could be chosen")).to_be_visible()
+        expect(page.get_by_text("No samples for you.")).to_have_count(1)
+    page.wait_for_timeout(1_000)
+    assert len(asked) == 1
+    page.unroute("**/audit/draws")
+    # A service that is in trouble is asked again a little later.
+    if status < 500:
+        page.get_by_role("button", name="Ask again").click()
+    shown(page, 1)
+    watched.refused.clear()
 
 
 def test_undo_gives_the_sample_back(page: Page, client: httpx.Client) -> None:

@@ -18,6 +18,9 @@ export class Refused extends Error {
   }
 }
 
+/** Whether the service would refuse the same request again: it is no trouble of its own, which passes. */
+export const isRefused = (error: unknown): error is Refused => error instanceof Refused && error.status < 500;
+
 export interface Problem {
   detail: string;
   title?: string;

@@ -1,7 +1,7 @@
 // An audit as one person reviews it: the samples to review next, and what all reviews have measured so far.
 
 import { drawSamples, getAudit, type Audit, type AuditItem, type AuditMoment, type LabelAudit } from "$/api/audits";
-import { Refused } from "$/api/client";
+import { isRefused, type Refused } from "$/api/client";
 import type { Job } from "$/api/types";
 import { ReviewQueue } from "./queue.svelte";
 import { reviewer } from "./reviewer.svelte";
@@ -26,6 +26,8 @@ export class AuditRun {
   isDrawing = $state(false);
   /** Nothing is left to hand out. */
   isOver = $state(false);
+  /** Why the service hands out nothing: it is asked again when the person says so. */
+  refusal = $state.raw<Refused>();
   readonly queue: ReviewQueue;
   #confirm: number | null = null; // what the next draws say, where it changes
   #wantsLabels = false;
@@ -34,6 +36,7 @@ export class AuditRun {
   #isClosed = false;
   #wholeAt = -Infinity;
   #later: ReturnType<typeof setTimeout> | undefined;
+  #redrawing: ReturnType<typeof setTimeout> | undefined;
 
   /** `goal` follows the address: undefined for that of the last draws. `measured` is called when an answer has changed. */
   constructor(
@@ -67,12 +70,16 @@ export class AuditRun {
 
   /** Asks for more samples when few are left after a place. */
   need(place: number): void {
-    if (this.isStarted && !this.isOver && this.items.length - place < SHORT) void this.draw();
+    if (!this.isStarted || this.isOver || this.refusal || this.#redrawing) return;
+    if (this.items.length - place < SHORT) void this.draw();
   }
 
   async draw(): Promise<void> {
     if (this.isDrawing || this.#isClosed) return;
     this.isDrawing = true;
+    this.refusal = undefined;
+    clearTimeout(this.#redrawing);
+    this.#redrawing = undefined;
     try {
       const goal = this.goal() ?? this.answer?.stop.goal ?? "measure";
       const known = new Set(this.items.map(({ sample_id: id }) => id));
@@ -93,8 +100,11 @@ export class AuditRun {
         count = Math.min(count + BATCH, MOST);
       }
     } catch (error) {
-      if (error instanceof Refused && error.status < 500) toasts.fail(error);
-      else if (!this.#isClosed) setTimeout(() => void this.draw(), LOST_MS);
+      if (isRefused(error)) {
+        this.refusal = error;
+        // Where no sample is left to look at, its place says so.
+        if (this.items.length) toasts.fail(error);
+      } else if (!this.#isClosed) this.#redrawing = setTimeout(() => void this.draw(), LOST_MS);
     } finally {
       this.isDrawing = false;
     }
@@ -124,6 +134,7 @@ export class AuditRun {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#later);
+    clearTimeout(this.#redrawing);
     this.queue.close();
   }
 
@@ -153,7 +164,7 @@ export class AuditRun {
     } catch (error) {
       if (this.answer === undefined) this.error = error as Error;
       this.#wholeAt = -Infinity;
-      next = LOST_MS;
+      next = isRefused(error) ? Infinity : LOST_MS;
     }
     this.#isAsking = false;
     if (next < Infinity) this.#after(next);

@@ -1,6 +1,7 @@
 // Decisions on the samples of a job: shown at once, sent in their order, undone together as they were made.
 
 import { SvelteMap } from "svelte/reactivity";
+import { isRefused } from "$/api/client";
 import {
   decideOnAll,
   getReviewSummary,
@@ -234,7 +235,7 @@ export class Decisions {
     this.#summary = setTimeout(() => {
       getReviewSummary(this.job).then(
         (summary) => (this.summary = summary),
-        () => this.#summarise(LOST_MS),
+        (error: unknown) => isRefused(error) || this.#summarise(LOST_MS),
       );
     }, after);
   }

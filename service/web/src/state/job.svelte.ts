@@ -1,6 +1,6 @@
 // One job as it stands now: loaded, and followed by its events until it ends.
 
-import { Refused } from "$/api/client";
+import { isRefused } from "$/api/client";
 import { getJob, rescoreJob } from "$/api/jobs";
 import { follow } from "$/api/events";
 import { ENDED, type Job } from "$/api/types";
@@ -43,7 +43,7 @@ export class FollowedJob {
       this.error = undefined;
     } catch (error) {
       // A wrong key is asked for elsewhere.
-      if (error instanceof Refused && error.status < 500) {
+      if (isRefused(error)) {
         if (error.status !== 401) this.error = error;
       } else if (!this.#isClosed) this.#reloading = setTimeout(() => void this.load(), RETRY_MS);
       return;
