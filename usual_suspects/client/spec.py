@@ -8,6 +8,7 @@ from usual_suspects.client.submissions.prepared import Prepared
 
 _OF_DATASET = frozenset(DatasetOptions.__annotations__)
 _OF_JOB = frozenset(JobOptions.__annotations__)
+_COLUMNS = frozenset({"label", "id", "split", "group", "features", "exclude", "kinds"})
 
 
 class SubmitOptions(DatasetOptions, JobOptions, total=False):
@@ -17,11 +18,18 @@ class SubmitOptions(DatasetOptions, JobOptions, total=False):
 def dataset_spec(options: Mapping[str, Any], prepared: Prepared | None, name: str | None) -> dict[str, Any]:
     """The spec of an upload. What the form of the data asks for holds unless the caller says otherwise. Raises TypeError."""
     check(options, _OF_DATASET)
-    found = {key: value for key, value in options.items() if value is not None}
+    found = {key: _as_names(value) if key in _COLUMNS else value for key, value in options.items() if value is not None}
     for key, value in (prepared.options if prepared else {}).items():
         found[key] = [*value, *found.get(key, ())] if isinstance(value, list) else found.get(key, value)
     shown = name or (prepared.name if prepared else None)
     return {**found, **({"name": shown} if shown else {})}
+
+
+def _as_names(value: Any) -> Any:
+    """Names of columns as texts: those of a frame may be numbers."""
+    if isinstance(value, Mapping):
+        return {str(name): one for name, one in value.items()}
+    return [str(name) for name in value] if isinstance(value, list | tuple) else str(value)
 
 
 def job_spec(options: Mapping[str, Any], more: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,7 +10,10 @@ from usual_suspects.client.submissions.prepared import Origin, Prepared, Unsuita
 
 def write_arrays(x: Any, y: Any, folder: Path) -> Prepared:
     """Samples and labels; arrays that are mapped from a disk are read some rows at a time."""
-    x, y = np.asanyarray(x), np.asarray(y)
+    try:
+        x, y = np.asanyarray(x), np.asarray(y)
+    except ValueError as error:
+        raise UnsuitableData(f"x and y must have rows of one length: {error}") from error
     if x.dtype.hasobject:
         raise UnsuitableData(
             "x holds Python objects: convert it to numbers, or give a frame with a column for each feature"

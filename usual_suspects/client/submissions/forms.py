@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from usual_suspects.client.submissions import arrays, folders, frames, huggingface, torch_sets
+import pyarrow as pa
+
+from usual_suspects.client.submissions import arrays, folders, frames, huggingface, pandas_frames, torch_sets
 from usual_suspects.client.submissions.prepared import Origin, Prepared, UnsuitableData, is_of
 
 Read = Callable[[Path, Origin], Any]
 
 # Read from the Parquet or NPZ file that was uploaded, corrected by the service.
 READ: dict[str, Read] = {
-    "pandas": frames.read_pandas,
+    "pandas": pandas_frames.read_pandas,
     "polars": frames.read_polars,
     "polars-lazy": frames.read_polars,
     "arrow": frames.read_arrow,
@@ -28,18 +30,30 @@ FORMS = (*READ, *SOURCES, "path")
 
 def prepare(data: Any, y: Any, label: str | None, folder: Path) -> Prepared:
     """Write data into a file in `folder`; a file that is there already stays where it is. Raises UnsuitableData."""
+    try:
+        return _prepared(data, y, label, folder)
+    except (pa.ArrowException, OverflowError) as error:
+        raise UnsuitableData(f"the data do not fit into Arrow: {error}") from error
+    except Exception as error:
+        if is_of(error, "polars.exceptions", "PolarsError"):
+            raise UnsuitableData(f"polars cannot write the data: {error}") from error
+        raise
+
+
+def _prepared(data: Any, y: Any, label: Any, folder: Path) -> Prepared:
     if isinstance(data, tuple) and len(data) == 2 and y is None:
         data, y = data
     if isinstance(data, str | Path):
-        return _path(Path(data), folder)
+        return _path(data, folder)
+    if is_torch(data):
+        return torch_sets.write_torch(data, label, folder)
+    label = None if label is None else str(label)
     if is_of(data, "pandas", "DataFrame"):
-        return frames.write_pandas(data, y, label, folder)
+        return pandas_frames.write_pandas(data, y, label, folder)
     if is_of(data, "polars", "DataFrame", "LazyFrame"):
         return frames.write_polars(data, y, label, folder)
     if _is_huggingface(data):
         return huggingface.write_dataset(data, folder)
-    if is_torch(data):
-        return torch_sets.write_torch(data, label, folder)
     if is_of(data, "pyarrow", "Table", "RecordBatch", "RecordBatchReader") or is_of(data, "pyarrow.dataset", "Dataset"):
         return frames.write_arrow(data, y, label, folder)
     return _others(data, y, label, folder)
@@ -66,7 +80,11 @@ def _others(data: Any, y: Any, label: str | None, folder: Path) -> Prepared:
     )
 
 
-def _path(path: Path, folder: Path) -> Prepared:
+def _path(given: str | Path, folder: Path) -> Prepared:
+    path = Path(given)
+    # A Path of nothing is the folder of the process, which is uploaded only where that is said.
+    if not path.parts and given != ".":
+        raise UnsuitableData("the path is empty: name a file or a folder")
     if path.is_dir():
         return folders.write_folder(path, folder)
     if not path.exists():

@@ -25,7 +25,8 @@ class Origin:
     """Where uploaded data came from.
 
     `form` is a name of FORMS. `template` has the types of columns and no rows; `source` is what samples are read from again: a
-    torch Dataset or a folder. `labels` are the labels by their texts. `label` is the column of labels that came beside the data.
+    torch Dataset or a folder. `labels` are the labels by their texts. `label` is the column of labels that came beside the data. `places`
+    are the values of a default index, which name no samples.
     """
 
     form: str
@@ -33,6 +34,7 @@ class Origin:
     source: Any = None
     labels: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
+    places: range | None = None
 
 
 @dataclass(frozen=True)
