@@ -119,6 +119,24 @@ def warn_of_shared_weights(model: nn.Module, head: nn.Linear) -> None:
             warnings.warn(message, UserWarning, stacklevel=3)
 
 
+def warn_of_frozen_head(head: nn.Linear) -> None:
+    """Warn of a last layer that no step changes, whose influence the training did not have."""
+    own = [*head.parameters()]  # none where FSDP has made them a part of a flat parameter
+    if own and not any(one.requires_grad for one in own):
+        message = (
+            "the last layer has requires_grad=False, so no step of the training changes it; what is recorded is the influence "
+            "that its steps would have had"
+        )
+        warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def first_unusable(*arrays: Tensor) -> int | None:
+    """The first row of arrays of n rows that has a number that is not finite, or larger than the service reads; None if there is none."""
+    bad = [(array.abs() <= LARGEST_NUMBER).logical_not().reshape(len(array), -1).any(1) for array in arrays]
+    rows = torch.stack(bad).any(0).nonzero()
+    return int(rows[0]) if len(rows) else None
+
+
 def check_classes(names: Sequence[str] | None, classes: int) -> None:
     """Refuse more classes than a dataset may have, and names that are not one for each class."""
     if classes > MOST_CLASSES:

@@ -1,5 +1,6 @@
 """One forward pass of a model over samples in a fixed order; leaves the model and all random states as they were."""
 
+import inspect
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,29 +22,34 @@ _ROWS = 256  # samples in a batch of data that comes unbatched
 
 @dataclass(frozen=True)
 class RecordedBatch:
-    """What one batch gave: labels, outputs and inputs of the last Linear layer, inputs of the layer before it."""
+    """What one batch gave: labels, outputs and inputs of the last Linear layer, inputs of the layer before it.
+
+    `answers`: whether the output of the model is that of the layer, as far as it can be told.
+    """
 
     labels: Tensor
     logits: Tensor
     entered: Tensor
     inner: Tensor | None
+    answers: bool
 
 
 def batches_of(data: Any, name: str, *, grouped: bool = False) -> Iterable[Any]:
-    """Batches in a fixed order: of a DataLoader, a Dataset, a tuple of whole tensors, or any list of batches.
+    """Batches in a fixed order: of a DataLoader, a Dataset, a tuple of whole tensors or arrays, or any list of batches.
 
-    In a process group (`grouped`) a DataLoader with a DistributedSampler stands for its whole dataset. Raises ValueError for
+    Arrays become tensors, those of floats of torch's default type, since NumPy's own default is float64. In a process group (`grouped`) a DataLoader with a DistributedSampler stands for its whole dataset. Raises ValueError for
     data that is in no fixed order, see `check_source`; `name` is the argument's.
     """
     if isinstance(data, DataLoader):
         batches: Iterable[Any] = in_order(data) if grouped and is_of_rank(data) else data
-    elif isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
-        counts = {len(part) for part in data}
+    elif isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
+        tensors = [_as_tensor(part, name) for part in data]
+        counts = {len(part) for part in tensors}
         if len(counts) != 1:
             raise ValueError(
                 f"{name}: the tensors have {' and '.join(map(str, sorted(counts)))} rows; one a sample is expected"
             )
-        batches = list(zip(*(part.split(_ROWS) for part in data), strict=True))
+        batches = list(zip(*(torch.split(part, _ROWS) for part in tensors), strict=True))
     elif isinstance(data, IterableDataset) or (
         not isinstance(data, list) and hasattr(data, "__getitem__") and hasattr(data, "__len__")
     ):
@@ -65,6 +71,34 @@ def run_batch(model: nn.Module, batch: Any) -> tuple[Any, Tensor]:
     return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs), labels
 
 
+def check_arguments(model: nn.Module, batch: Any, name: str) -> None:
+    """Refuse a batch whose inputs are not what `forward` takes. Raises ValueError, which shows `run=`."""
+    inputs, _ = _parted(batch)
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # of a forward that is not written in Python
+        return
+    try:
+        signature.bind(**inputs) if isinstance(inputs, Mapping) else signature.bind(*inputs)
+    except TypeError as error:
+        given = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else f"{len(inputs)} inputs"
+        raise ValueError(
+            f"{name}: {type(model).__name__}.forward does not take the inputs of a batch ({given}): {error}. A batch is (inputs…, "
+            "labels), or a mapping with labels; where it has more, as weights or indices, say how to run the model, as "
+            "run=lambda model, batch: (model(batch[0]), batch[1])"
+        ) from error
+
+
+def _as_tensor(part: Any, name: str) -> Tensor:
+    try:
+        tensor = torch.as_tensor(part)
+    except TypeError as error:
+        raise ValueError(f"{name}: an array of {part.dtype} cannot be a tensor; give numbers") from error
+    if isinstance(part, np.ndarray) and tensor.is_floating_point():
+        return tensor.to(torch.get_default_dtype())
+    return tensor
+
+
 def _parted(batch: Any) -> tuple[Any, Any]:
     """Inputs and labels of a batch."""
     if isinstance(batch, Mapping):
@@ -82,7 +116,10 @@ def _parted(batch: Any) -> tuple[Any, Any]:
 
 
 def last_linear(model: nn.Module, batch: Any, run_: RunBatch) -> nn.Linear:
-    """The Linear layer that runs last in a forward pass. Raises ValueError unless its output is the model's."""
+    """The Linear layer that runs last in a forward pass. Raises ValueError unless its output is the model's.
+
+    Outputs that are not finite cannot be compared.
+    """
     called: list[tuple[nn.Linear, Tensor]] = []
     hooks = [
         module.register_forward_hook(lambda module, _arguments, given: called.append((module, given)))
@@ -98,7 +135,7 @@ def last_linear(model: nn.Module, batch: Any, run_: RunBatch) -> nn.Linear:
     if not called:
         raise ValueError("the model has no Linear layer that its forward pass runs through")
     head, given = called[-1]
-    if answer is not None and not _same(answer, given):
+    if answer is not None and bool(given.isfinite().all()) and not _same(answer, given):
         raise ValueError(
             f"the output of the model, {tuple(answer.shape)}, is not that of its last Linear layer, {tuple(given.shape)}, so "
             "their gradients differ. Pass the layer that gives the logits as head="
@@ -119,24 +156,35 @@ def _logits_of(answer: Any) -> Tensor | None:
 
 
 def _same(answer: Tensor, given: Tensor) -> bool:
+    """Whether the answer of a model is the output of a layer, as far as the coarser type of both tells.
+
+    Probabilities are as good as logits for one logit, and their logarithms for any number.
+    """
+    if answer.numel() != given.numel() or not answer.is_floating_point():
+        return False
+    coarse = max(torch.finfo(one.dtype).eps for one in (answer, given))
+    found, expected = (one.detach().float() for one in (answer, given))
+    if torch.allclose(found.reshape(expected.shape), expected, rtol=2 * coarse, atol=2 * coarse):
+        return True
     if given.shape[-1] == 1:
         # One logit for two classes, whose losses take it as it is, as a probability, or as the logarithm of one.
-        forms = (given, given.sigmoid(), nn.functional.logsigmoid(given))
-        return answer.numel() == given.numel() and any(
-            torch.allclose(answer.reshape(given.shape), one, atol=1e-4) for one in forms
-        )
-    # The same probabilities, since a logarithm of them is as good as logits.
-    return answer.shape == given.shape and torch.allclose(answer.softmax(-1), given.softmax(-1), atol=1e-4)
+        forms = (expected, expected.sigmoid(), nn.functional.logsigmoid(expected))
+        same = found.reshape(expected.shape)
+        return any(torch.allclose(same, one, rtol=8 * coarse, atol=max(1e-4, 2 * coarse)) for one in forms)
+    # The same probabilities, of which those of many classes are small.
+    rtol, atol = max(1e-3, 8 * coarse), min(1e-4, 1e-2 / given.shape[-1])
+    return answer.shape == given.shape and torch.allclose(found.softmax(-1), expected.softmax(-1), rtol=rtol, atol=atol)
 
 
 class LastLayerHooks:
     """Hooks that record inputs and outputs of a model's last Linear layer, `head`, and inputs of the one before it.
 
     A single output z is recorded as two logits, 0 and z: their softmax is the sigmoid of z, so that labels are 0 and 1.
+    `named`: the caller says that the layer gives the logits, whatever the model makes of them.
     """
 
-    def __init__(self, model: nn.Module, head: nn.Linear) -> None:
-        self._model, self._head = model, head
+    def __init__(self, model: nn.Module, head: nn.Linear, *, named: bool) -> None:
+        self._model, self._head, self._named = model, head, named
         self.classes = max(2, head.out_features)
         self._entered: list[Tensor] = []
         self._logits: list[Tensor] = []
@@ -159,10 +207,10 @@ class LastLayerHooks:
         try:
             for batch in batches:
                 self._inner = None
-                _, labels = run_(self._model, batch_to_device(batch, device))
+                answer, labels = run_(self._model, batch_to_device(batch, device))
                 numbers = class_numbers(labels, self.classes, start=start)
                 start += len(numbers)
-                yield self._take(numbers)
+                yield self._take(numbers, None if self._named else _logits_of(answer))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -176,7 +224,7 @@ class LastLayerHooks:
         if arguments[0].dim() == 2 and not self._logits:
             self._inner = arguments[0]
 
-    def _take(self, labels: Tensor) -> RecordedBatch:
+    def _take(self, labels: Tensor, answer: Tensor | None) -> RecordedBatch:
         if len(self._logits) != 1 or self._logits[0].dim() != 2 or len(self._logits[0]) != len(labels):
             shapes = [tuple(one.shape) for one in self._logits]
             raise ValueError(
@@ -184,10 +232,11 @@ class LastLayerHooks:
                 "Pass the layer that does as head="
             )
         inner = None if self._inner is None else _plain(self._inner)
-        logits = _plain(self._logits.pop())
+        given = self._logits.pop()
+        answers, logits = answer is None or _same(answer, given), _plain(given)
         if logits.shape[1] == 1:
             logits = torch.cat([torch.zeros_like(logits), logits], 1)
-        return RecordedBatch(labels, logits, _plain(self._entered.pop()), inner)
+        return RecordedBatch(labels, logits, _plain(self._entered.pop()), inner, answers)
 
 
 @contextmanager

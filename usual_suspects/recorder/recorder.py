@@ -21,15 +21,30 @@ from usual_suspects.recorder.early_checks import (
     SLOWEST_RATE,
     are_numbers,
     check_classes,
+    first_unusable,
     metadata_of,
+    warn_of_frozen_head,
     warn_of_shared_weights,
 )
-from usual_suspects.recorder.forward_pass import LastLayerHooks, RunBatch, last_linear, preserved_state, run_batch
+from usual_suspects.recorder.forward_pass import (
+    LastLayerHooks,
+    RecordedBatch,
+    RunBatch,
+    check_arguments,
+    last_linear,
+    preserved_state,
+    run_batch,
+)
 from usual_suspects.recorder.ranks import InStep, Ranks, buffers_of_first, is_sharded
-from usual_suspects.recorder.samples import Samples
+from usual_suspects.recorder.samples import Samples, part
 from usual_suspects.recorder.shards import joined_columns, make_folder
 
 _PATIENCE_AFTER_FAILURE = timedelta(minutes=1)
+_OTHER_OUTPUT = (
+    "the output of the model is no longer that of its last Linear layer, as it was before the training: a later step, such as a "
+    "learned scale or an adapter, has been trained, and influence of the layer is not that of the model. Fold that step into the "
+    "layer, or pass the layer as head= to record it as it is"
+)
 _ROUNDING = 1e-3  # by which sums of equal weights may differ on unlike devices
 
 
@@ -55,7 +70,8 @@ class TraceRecorder:
 
     The constructor runs the first batch and reads all labels, and raises ValueError for what the service would refuse
     after the training: samples that are shuffled or dropped, labels that are no class numbers, names that are not one for
-    each sample or too long for the file, a model whose last Linear layer does not give its output. With `run`, labels after the
+    each sample or too long for the file, outputs that are not finite, a model whose last Linear layer does not give its output
+    (unless `head` names it). With `run`, labels after the
     first batch are read by the first `record`.
     """
 
@@ -82,26 +98,30 @@ class TraceRecorder:
         if not linear:
             raise ValueError(f"head= is a {type(head).__name__}; the Linear layer that gives the logits is expected")
         first = dict(self._samples.first)
+        self._ranks.together("running the first samples", lambda: self._check_arguments(first))
         self.head = self._ranks.together(
             "running the first samples", lambda: head or last_linear(self._model, first[""], run)
         )
-        self._hooks = LastLayerHooks(self._model, self.head)
+        self._hooks = LastLayerHooks(self._model, self.head, named=head is not None)
         self._ranks.together("running the first samples", lambda: self._run_first(first))
         self._samples.split(self._hooks.classes)
         check_classes(names["classes"], self._hooks.classes)
         self._samples.join_ids()
         warn_of_shared_weights(self._model, self.head)
+        warn_of_frozen_head(self.head)
         self._folder = make_folder(self.path, self._ranks)
         self._rates: dict[int, float] = {}
+        self._fault = "call record at the end of each epoch"  # why nothing is recorded
         self._columns: dict[str, ArrayFile] = {}
 
     def record(self, learning_rate: float | torch.optim.Optimizer, epoch: int | None = None) -> None:
         """Record the model as it is now, at the end of an epoch: the next one after the last recorded if left out.
 
         `learning_rate` is that of the epoch, or an optimizer that still has it (before a scheduler's step). The model's
-        modes and gradients and all random states stay as they are. A model whose outputs are not finite is not recorded, nor
-        are more epochs than the service reads; a warning says so. Raises ValueError for an epoch that does not rise, a rate
-        that is not above 0, and samples in another order than before.
+        modes and gradients and all random states stay as they are. A model whose outputs are not finite, or no longer those of its
+        last layer, is not recorded, nor are more epochs than the service reads; a warning says so. Raises ValueError for an epoch
+        that does not rise, a rate that is not above 0, samples in another order than before, and where the first epoch to be recorded
+        has other outputs than those of the last layer.
         """
         rate, epoch = self._ranks.together("record", partial(self._next_epoch, learning_rate, epoch))
         weight = 0.0 if is_sharded(self._model) else float(self.head.weight.detach().double().abs().sum())
@@ -116,10 +136,12 @@ class TraceRecorder:
         with buffers_of_first(self._model, self._ranks):
             for prefix in self._samples.shares:
                 passed = self._ranks.together(f"epoch {epoch}", partial(self._run_epoch, prefix, epoch))
-                usable = self._ranks.gather(passed is not None, f"epoch {epoch}")
-                if passed is None or not all(usable):
-                    message = f"epoch {epoch} is not recorded: the model's outputs are not finite, or beyond {LARGEST_NUMBER:g}"
-                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+                faults = self._ranks.gather(passed if isinstance(passed, str) else None, f"epoch {epoch}")
+                fault = next((one for one in faults if one is not None), None)
+                if fault is not None or isinstance(passed, str):
+                    if fault == _OTHER_OUTPUT and not self._rates:
+                        raise ValueError(f"epoch {epoch}: {fault}")
+                    self._skip(epoch, fault or "")
                     return
                 columns, labels[prefix] = passed
                 found |= columns
@@ -139,7 +161,7 @@ class TraceRecorder:
 
     def _close(self, patience: timedelta | None) -> Path:
         if not self._rates:
-            raise ValueError("nothing was recorded: call record at the end of each epoch")
+            raise ValueError(f"nothing was recorded: {self._fault}")
         shards = self._ranks.each("close", self._complete, patience)
         self._ranks.first_alone("close", lambda tick: self._join(shards, tick))
         self._ranks.close()
@@ -179,12 +201,22 @@ class TraceRecorder:
             except (RuntimeError, OSError) as error:
                 failure.add_note(f"{self.path} was not written: {error}")
 
+    def _check_arguments(self, first: Mapping[str, Any]) -> None:
+        for prefix, batch in first.items():
+            if self._run is run_batch:
+                check_arguments(self._model, batch, part(prefix))
+
     def _run_first(self, first: Mapping[str, Any]) -> None:
-        """Run the first batch of each part, to see that the last layer answers for the model."""
-        for batch in first.values():
+        """Run the first batch of each part, to see that the last layer gives usable outputs."""
+        for prefix, batch in first.items():
             with preserved_state(self._model, []):
-                for _ in self._hooks([batch], self._run, inner=False):
-                    pass
+                for seen in self._hooks([batch], self._run, inner=False):
+                    row = first_unusable(seen.logits, seen.entered)
+                    if row is not None:
+                        raise ValueError(
+                            f"{part(prefix)}, sample {row}: what enters or leaves the last Linear layer is not finite, or beyond "
+                            f"{LARGEST_NUMBER:g}, before any training; examine the sample for NaN and infinity, and the weights"
+                        )
 
     def _next_epoch(self, learning_rate: float | torch.optim.Optimizer, epoch: int | None) -> tuple[float, int]:
         rate = self._rate(learning_rate) if isinstance(learning_rate, torch.optim.Optimizer) else float(learning_rate)
@@ -207,33 +239,39 @@ class TraceRecorder:
                     "ranks of a process group record one model, so keep its weights equal, as DistributedDataParallel does"
                 )
 
-    def _run_epoch(self, prefix: str, epoch: int) -> tuple[dict[str, ArrayFile], Tensor] | None:
-        """Arrays and labels of this rank's samples; None where outputs are not finite or too large."""
+    def _skip(self, epoch: int, fault: str) -> None:
+        """Warn of an epoch that is not recorded, so that the training goes on."""
+        self._fault = f"epoch {epoch} is not recorded: {fault}"
+        warnings.warn(self._fault, RuntimeWarning, stacklevel=3)
+
+    def _run_epoch(self, prefix: str, epoch: int) -> tuple[dict[str, ArrayFile], Tensor] | str:
+        """Arrays and labels of this rank's samples, or why they are not to be recorded."""
         names = [f"{prefix}{kind}_{epoch}" for kind in ("logits", "activations", "inner")]
         growing = [GrowingArray(self._folder / name) for name in names]
         labels = [torch.zeros(0, dtype=torch.int64)]
-        usable, complete = True, False
+        fault: str | None = None
+        complete, start = False, self._samples.shares[prefix].start
         try:
             with preserved_state(self._model, [self._samples.shares[prefix].batches]):
                 batches = self._samples.batches(prefix, sharded=is_sharded(self._model))
                 for number, seen in enumerate(self._hooks(batches, self._run, inner=True)):
-                    usable = usable and _usable(seen.logits, seen.entered)
+                    fault = fault or _fault_of(seen, start + sum(map(len, labels)), prefix)
                     if not isinstance(batches, InStep):
-                        if not usable:
-                            return None
-                    elif not usable or number >= batches.own:
+                        if fault is not None:
+                            return fault
+                    elif fault is not None or number >= batches.own:
                         continue
                     labels.append(seen.labels)
                     for column, rows in zip(growing, (seen.logits, seen.entered, seen.inner), strict=True):
                         if rows is not None:
                             column.add(rows.numpy())
-            complete = usable
+            complete = fault is None
         finally:
             if not complete:
                 for column in growing:
                     column.drop()
-        if not usable:
-            return None
+        if fault is not None:
+            return fault
         done = dict(zip(names, (column.done() for column in growing), strict=True))
         return {name: self._same_or_new(name, column) for name, column in done.items() if column.shape[0]}, torch.cat(
             labels
@@ -280,9 +318,14 @@ def _list_of(values: Any) -> Sequence[Any] | None:
     return made() if made is not None else values  # type: ignore[no-any-return]  # both give lists
 
 
-def _usable(*arrays: Tensor) -> bool:
-    """Whether all numbers are finite and as large as the service reads them at most."""
-    return all(bool((array.abs() <= LARGEST_NUMBER).all()) for array in arrays)
+def _fault_of(seen: RecordedBatch, start: int, prefix: str) -> str | None:
+    """Why what a batch gave is not to be recorded; `start` is the number of its first sample on this rank."""
+    row = first_unusable(seen.logits, seen.entered)
+    if row is not None:
+        return f"the model's outputs are not finite, or beyond {LARGEST_NUMBER:g}, first at {part(prefix)} sample {start + row}"
+    if not seen.answers:
+        return _OTHER_OUTPUT
+    return None
 
 
 def _plain(model: nn.Module) -> nn.Module:
