@@ -3,12 +3,24 @@
 import base64
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -16,8 +28,20 @@ from pydantic_settings import (
     SecretsSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import (
+    SettingsError as PydanticSettingsError,
+)
 
 _FERNET_KEY_BYTES = 32
+_PREFIX = "SUSPECTS_"
+_A_CENTURY_DAYS = 36_525
+Seconds = Annotated[float, Field(le=_A_CENTURY_DAYS * 86_400)]  # what a calendar can count with
+Days = Annotated[float, Field(le=_A_CENTURY_DAYS)]
+# Variables of the client, of tests and of programs beside the service.
+_NO_SETTINGS = frozenset({"SUSPECTS_URL", "SUSPECTS_KEY", "SUSPECTS_MCP_TOKEN", "SUSPECTS_DATA"})
+_LIKE = 0.9
+_DATABASES = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
+_BROKERS = frozenset({"redis", "rediss"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -38,7 +62,7 @@ class GroupAccess(BaseModel):
 class Settings(BaseSettings):
     """All settings as one immutable value, which is passed on and never built at import."""
 
-    model_config = SettingsConfigDict(env_prefix="SUSPECTS_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     home: Path = Field(Path("~/.usual-suspects"), description="Folder of uploads, checkpoints and evidence.")
     secrets: Path | None = Field(
@@ -61,10 +85,8 @@ class Settings(BaseSettings):
         SecretStr(""), description="Password of the database, where its URL has none; any character may be in it."
     )
     broker_password: SecretStr = Field(SecretStr(""), description="The same for the broker.")
-    database_url: str = Field("", description="SQLAlchemy URL; SQLite under `home` when empty.", repr=False)
-    broker_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False, validate_default=True
-    )
+    database_url: str = Field("", description="`postgresql://USER@HOST/DATABASE`, or `sqlite:////FILE`; SQLite under `home` when empty.", repr=False)
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False)
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Comma-separated API keys. Without one the service answers on loopback addresses only.",
@@ -131,7 +153,7 @@ class Settings(BaseSettings):
     max_expanded_bytes: int = Field(
         100 * 2**30, gt=0, description="Largest size of a compressed upload after expansion."
     )
-    body_seconds: float = Field(
+    body_seconds: Seconds = Field(
         60,
         gt=0,
         description="Longest pause within the body of a request. After this time a body also has to come at 1 kB/s.",
@@ -141,7 +163,7 @@ class Settings(BaseSettings):
         ge=2**28,
         description="Most memory of a process that reads an upload. A file that needs more is refused with 413.",
     )
-    ingest_seconds: float = Field(
+    ingest_seconds: Seconds = Field(
         300,
         gt=0,
         description="Longest processor time to read an upload of up to 64 MiB; a larger one gets as much more as it is larger. By "
@@ -173,7 +195,7 @@ class Settings(BaseSettings):
         description="URL at which people and labelling tools reach this service. With it, a push also asks them to send events.",
     )
 
-    reconcile_seconds: float = Field(
+    reconcile_seconds: Seconds = Field(
         300,
         ge=0,
         description="Time between two requests for decisions to a labelling tool, beside its own events; 0: none.",
@@ -190,36 +212,36 @@ class Settings(BaseSettings):
         "0: only on request, because what is verified at the top of a ranking alone makes that of anomalies worse.",
     )
 
-    lease_seconds: float = Field(
+    lease_seconds: Seconds = Field(
         30, gt=0, description="A worker that does not renew its lease for longer loses its job."
     )
-    heartbeat_seconds: float = Field(
+    heartbeat_seconds: Seconds = Field(
         5,
         gt=0,
         description="Time between two signs of life of a worker, by which it counts as alive and ready; less than a lease. Leases are renewed "
         "every second, or as often as this where it is less.",
     )
-    sweep_seconds: float = Field(5, gt=0, description="Time between two searches for queued and abandoned jobs.")
-    collect_seconds: float = Field(
+    sweep_seconds: Seconds = Field(5, gt=0, description="Time between two searches for queued and abandoned jobs.")
+    collect_seconds: Seconds = Field(
         3600, ge=0, description="Time between two searches for files that nothing needs any more; 0: none."
     )
-    collect_after_seconds: float = Field(
+    collect_after_seconds: Seconds = Field(
         86_400,
         gt=0,
         description="Files that no dataset, job or network names, and unfinished uploads, are deleted this long after their last change.",
     )
-    keep_checkpoints_days: float = Field(
+    keep_checkpoints_days: Days = Field(
         30,
         ge=0,
         description="Days after which the checkpoints of an ended job are deleted; its weights, ranking and evidence stay. 0: never.",
     )
-    keep_jobs_days: float = Field(
+    keep_jobs_days: Days = Field(
         0, ge=0, description="Days after which an ended job is deleted, with its ranking and reviews. 0: never."
     )
-    keep_datasets_days: float = Field(
+    keep_datasets_days: Days = Field(
         0, ge=0, description="Days after its upload from which on a dataset that no job uses is deleted. 0: never."
     )
-    keep_audit_log_days: float = Field(
+    keep_audit_log_days: Days = Field(
         0, ge=0, description="Days after which an entry of the audit log is deleted. 0: never."
     )
     max_attempts: int = Field(5, gt=0, description="A job that has lost its worker this often is failed.")
@@ -228,7 +250,7 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="Where workers train and score: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
     )
-    share_seconds: float = Field(
+    share_seconds: Seconds = Field(
         10.0,
         ge=0,
         description="A part of a job's scoring that would take one thread longer than this is divided into blocks, which workers that "
@@ -254,9 +276,34 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then variables, then files in the folder that SUSPECTS_SECRETS names."""
         folder = os.environ.get("SUSPECTS_SECRETS")
-        if not folder:
+        if not folder or not Path(folder).is_dir():  # which is refused below
             return init_settings, env_settings
         return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
+    @field_validator("secrets")
+    @classmethod
+    def _is_there(cls, value: Path | None) -> Path | None:
+        # Without the keys that lie in it a service would be open.
+        if value is not None and not value.is_dir():
+            raise ValueError(f"there is no folder {value}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, url: str) -> str:
+        driver, mark, rest = url.partition("://")
+        driver = "postgresql+psycopg" if driver in ("postgres", "postgresql") else driver
+        if url and not (mark and driver in _DATABASES):
+            raise ValueError("must be postgresql://USER@HOST/DATABASE or sqlite:////FILE")
+        return driver + mark + rest
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in _BROKERS or not parts.hostname:
+            raise ValueError("must be redis://HOST:PORT/NUMBER or rediss://HOST:PORT/NUMBER, also for Valkey")
+        return url
 
     @field_validator("database_url", "broker_url")
     @classmethod
@@ -323,13 +370,19 @@ class Settings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _without_slash(cls, value: str) -> str:
+    def _is_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in ("http", "https") and parts.hostname):
+            raise ValueError("must be a URL that begins with https:// or http://")
         return value.rstrip("/")
 
     @field_validator("home")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+    def _is_folder(cls, value: Path) -> Path:
+        value = value.expanduser().resolve()
+        if value.exists() and not value.is_dir():
+            raise ValueError(f"{value} is a file, and must be a folder")
+        return value
 
     @property
     def models_folder(self) -> Path:
@@ -349,6 +402,38 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's SQLAlchemy URL."""
         return self.database_url or f"sqlite:///{self.home / 'suspects.db'}"
+
+
+class SettingsError(Exception):
+    """The environment has settings that cannot be. `faults` has a line for each, which names its variable."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings of the environment, with these in place of their variables. Raises SettingsError."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError([_fault(one) for one in error.errors()]) from None
+    except PydanticSettingsError as error:  # a variable that holds no JSON where it must
+        raise SettingsError([str(error)]) from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    said = error["msg"].removeprefix("Value error, ")
+    name = ".".join(map(str, error["loc"]))
+    return f"{_PREFIX}{name.upper()}: {said}" if name else said
+
+
+def misspelt_settings(environment: Mapping[str, str]) -> list[str]:
+    """Variables that are no settings but are named nearly like one, each with that one."""
+    names = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    others = [one for one in environment if one.startswith(_PREFIX) and one not in names | _NO_SETTINGS]
+    found = [(one, get_close_matches(one, sorted(names), 1, _LIKE)) for one in sorted(others)]
+    return [f"{one} is no setting; {like[0]} is" for one, like in found if like]
 
 
 # Where services of earlier versions send every job. Those of this one send it to the queue of service.domain.job_queue.

@@ -29,6 +29,7 @@ from service.api.http.slow_headers import CutOffSlowHeaders
 from service.ends_with_parent import end_with_parent
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.main import create_app, prepare_routes
+from service.settings import SettingsError, misspelt_settings, read_settings
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
@@ -175,11 +176,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_level=given.log_level,
         access_log=False,
         server_header=False,
+        # What a client says of its address is believed of proxies alone that are named.
+        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
         timeout_graceful_shutdown=given.timeout_graceful_shutdown,
         timeout_keep_alive=given.timeout_keep_alive,
     )
     log_to_stderr()
     log_libraries_to_stderr()
+    for line in misspelt_settings(os.environ):
+        log.warning("a variable that is no setting", detail=line)
+    try:
+        read_settings()
+    except SettingsError as error:
+        log.error("settings that are not valid", faults=error.faults)  # noqa: TRY400 - the reason is enough
+        return STARTUP_FAILURE
     try:
         sockets = _bound(given.host, given.port)
     except OSError as error:

@@ -66,7 +66,7 @@ from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
 from service.services import Services
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from service.store.blobs import open_blobs
 from service.store.engine import migrate, open_database
 from service.traces import is_untraced, tracer_provider
@@ -83,7 +83,7 @@ needs one, except health, readiness and the page."""
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. It connects to nothing before it starts."""
-    settings = settings or Settings()
+    settings = settings or read_settings()
     log_to_stderr()
     log_libraries_to_stderr()
     hide_secrets_of_requests()

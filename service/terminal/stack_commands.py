@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.text import Text
 
 from service.terminal.arguments import AsJson, Port, Quiet
@@ -87,7 +86,7 @@ def demo(
 @app.command()
 def migrate(
     action: Annotated[
-        MigrateAction, typer.Argument(help="up: to the newest schema; down: back; status.")
+        MigrateAction, typer.Argument(help="up: to the newest schema; down: back; status: 1 if it does not fit.")
     ] = MigrateAction.UP,
     to: Annotated[str | None, typer.Option(help="Schema to go back to, such as 0014; down needs it.")] = None,
     as_json: AsJson = False,
@@ -109,22 +108,24 @@ def migrate(
     revision = found["revision"] or "none"
     newest = revision == found["newest"]
     shown = {"schema": "newest" if newest else revision, **found}
-    fits = "this version can run with it" if found["fits"] else "this version cannot run with it: suspects migrate up"
+    cure = "" if action is MigrateAction.DOWN else ": suspects migrate up"
+    fits = "this version can run with it" if found["fits"] else f"this version cannot run with it{cure}"
     text = (
         "The database has the newest schema."
         if newest
         else f"The database has schema {revision}, and this version knows {found['newest']}; {fits}."
     )
     Printer(as_json, quiet).line(shown, str(shown["schema"]), text)
+    if action is MigrateAction.STATUS and not found["fits"]:
+        raise typer.Exit(1)
 
 
 def settings_of_environment(home: Path | None = None) -> "Settings":
     """Settings of the environment, with this home. Exits when one is not valid."""
-    from service.settings import Settings
+    from service.settings import SettingsError, read_settings
 
     try:
-        return Settings() if home is None else Settings(home=home)
-    except ValidationError as error:
-        faults = [f"SUSPECTS_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
-        show_error("The environment has settings that are not valid", "\n".join(faults))
+        return read_settings() if home is None else read_settings(home=home)
+    except SettingsError as error:
+        show_error("The environment has settings that are not valid", str(error))
         raise typer.Exit(1) from None

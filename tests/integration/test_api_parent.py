@@ -141,6 +141,25 @@ def test_a_connection_that_was_idle_for_longer_than_clients_keep_theirs_is_answe
             assert (answer.status, bool(answer.read())) == (200, True)
 
 
+def test_the_address_that_a_client_says_is_believed_of_named_proxies_alone(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    for trusted, last in (({}, 429), ({"FORWARDED_ALLOW_IPS": "127.0.0.1"}, 401)):
+        variables = {**environment, "SUSPECTS_API_KEYS": "sesame", "SUSPECTS_WRONG_KEY_LIMIT": "3", **trusted}
+        log = tmp_path / f"{last}.log"
+        with reserved_port() as port, started(log, variables, command(port), port) as api:
+            statuses = [
+                httpx.get(
+                    f"{api.url}/jobs",
+                    headers={"Authorization": "Bearer wrong", "X-Forwarded-For": f"203.0.113.{number}"},
+                    trust_env=False,
+                    timeout=PATIENCE_S,
+                ).status_code
+                for number in range(5)
+            ]
+        assert (statuses[0], statuses[-1]) == (401, last), statuses
+
+
 def test_the_log_says_what_ended_the_answering_process_and_that_another_answers(api: Api) -> None:
     killed = []
     for deaths in range(1, 4):

@@ -10,6 +10,7 @@ import gc
 import math
 import multiprocessing
 import os
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -49,7 +50,10 @@ from service.settings import (
     REQUEST_HEADER,
     RESCORING_TASK,
     Settings,
+    SettingsError,
     broker_options,
+    misspelt_settings,
+    read_settings,
 )
 from service.store import inventory, workers
 from service.store.blobs import open_blobs
@@ -79,13 +83,20 @@ log = structlog.get_logger()
 
 # Until a child is up. Celery kills it after 4 s by default, which on a busy machine is before it has begun.
 _CHILD_STARTS_WITHIN_S = 120.0
+_SETTINGS_FAILURE = 3  # exit code, that of the API too
 _FORK_AGAIN_S = 5.0  # after a process whose GPU does not compute
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read from the environment once."""
-    return Settings()
+    """The settings of this process, read from the environment once. A process whose settings cannot be ends."""
+    for line in misspelt_settings(os.environ):
+        log.warning("a variable that is no setting", detail=line)
+    try:
+        return read_settings()
+    except SettingsError as error:
+        log.error("settings that are not valid", faults=error.faults)  # noqa: TRY400 - the reason is enough
+        sys.exit(_SETTINGS_FAILURE)
 
 
 def _configuration() -> dict[str, object]:
