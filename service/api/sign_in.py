@@ -8,7 +8,8 @@ from markupsafe import escape
 
 from service.actions.identify import identify_session
 from service.actions.sign_in import ATTEMPT_SECONDS, begin_sign_in, finish_sign_in, sign_out
-from service.api.http.authentication import address_of, authorized
+from service.api.http.authentication import authorized
+from service.api.http.client_address import client_address
 from service.api.http.errors import problem_response, problems
 from service.api.http.lookup import ServicesDependency
 from service.api.http.query_parameters import check_query
@@ -57,7 +58,9 @@ def finish(request: Request, services: ServicesDependency) -> Response:
     """Take back whom the provider sends, and give the browser a key that expires."""
     request.state.is_logged = True
     try:
-        found = finish_sign_in(services, read_cookie(request, ATTEMPT), request.query_params, address_of(request))
+        found = finish_sign_in(
+            services, read_cookie(request, ATTEMPT), request.query_params, client_address(request.scope)
+        )
     except SuspectsError as error:
         response = _failed(request, error)
     else:
@@ -79,7 +82,7 @@ def end(request: Request, services: ServicesDependency, response: Response) -> N
     if token is None:
         return
     try:
-        found = identify_session(services, token, address_of(request))
+        found = identify_session(services, token, client_address(request.scope))
     except Unauthorized:  # it has ended by itself
         pass
     else:

@@ -54,6 +54,11 @@ def names_private_host(url: str) -> bool:
     """Whether a URL contains a private address or localhost as its host. Nothing is resolved."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
+        # Numbers are addresses, too, in the spellings that C knows: 0, 2130706433, 0x7f.1.
+        return not is_public(socket.inet_ntoa(socket.inet_aton(host)))
+    except OSError:
+        pass
+    try:
         return not is_public(host)
     except ValueError:
         return f".{host}".endswith(".localhost")

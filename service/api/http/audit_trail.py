@@ -9,6 +9,7 @@ from asgi_correlation_id import correlation_id
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.http.client_address import client_address
 from service.api.http.session_cookie import SESSION
 from service.domain.access import Caller
 from service.logs import without_secret
@@ -62,8 +63,7 @@ class AuditTrail:
             return is_change or is_sign_in  # by the secret path of a connection
         if not is_sign_in and (status not in _GUESSED or not _sends_key(scope)):
             return False
-        address = (scope.get("client") or ("",))[0]
-        return self._services.quotas.is_news(address, locked_out=status == HTTPStatus.TOO_MANY_REQUESTS)
+        return self._services.quotas.is_news(client_address(scope), locked_out=status == HTTPStatus.TOO_MANY_REQUESTS)
 
     def _record(self, scope: Scope, status: int, request_id: str | None) -> None:
         caller: Caller | None = scope.get("state", {}).get("caller")
@@ -72,7 +72,7 @@ class AuditTrail:
             "project": None if caller is None else caller.project,
             "key": None if caller is None else caller.key,
             "name": None if caller is None else caller.name,
-            "address": (scope.get("client") or (None,))[0],
+            "address": client_address(scope) or None,
             "method": scope["method"][:_LONGEST_METHOD],
             "path": without_secret(scope["path"])[:_LONGEST_PATH].replace("\0", ""),
             "status": status,

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.actions.identify import identify, identify_session, remains_known
+from service.api.http.client_address import client_address
 from service.api.http.query_parameters import check_query
 from service.api.http.scopes import scope_of_route
 from service.api.http.session_cookie import SESSION, read_cookie, require_own_page
@@ -21,6 +22,7 @@ from service.services import Services
 T = TypeVar("T")
 
 _CHECKED_EVERY_S = 2.0
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="key",
@@ -61,10 +63,10 @@ def _let_in(request: Request, given: HTTPAuthorizationCredentials | None) -> Non
     session = read_cookie(request, SESSION) if given is None else None
     caller: Caller | None
     if session is None:
-        caller = identify(services, None if given is None else given.credentials, address_of(request))
+        caller = identify(services, None if given is None else given.credentials, client_address(request.scope))
     else:
         require_own_page(request)
-        caller = identify_session(services, session, address_of(request)).caller()
+        caller = identify_session(services, session, client_address(request.scope)).caller()
     if caller is None:
         _stay_local(request)
         caller = Caller()
@@ -103,11 +105,6 @@ def _permission(
 
 # For streams: they end when their key does.
 PermissionDependency = Annotated[Permission, Depends(_permission)]
-
-
-def address_of(request: Request) -> str:
-    """The address that a request comes from."""
-    return request.client.host if request.client else ""
 
 
 async def _caller(request: Request, _authorized: Annotated[None, Depends(authorize)]) -> Caller:
@@ -149,6 +146,9 @@ def _stay_local(request: Request) -> None:
     server = request.scope.get("server") or ("", None)
     if _is_address(server[0]) and not _is_local(server[0]):
         raise Forbidden(f"without keys this service answers over loopback only; {advice}")
+    # A proxy on this machine comes over loopback, whoever asked it.
+    if any(name in request.headers for name in _FORWARDED):
+        raise Forbidden(f"without keys this service answers no proxy; {advice}")
     # A page of another origin, open in a browser of this machine, also comes over loopback.
     if not _is_local(request.url.hostname or ""):
         raise Forbidden(f"without keys this service answers to localhost only; {advice}")

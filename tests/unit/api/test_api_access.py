@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from service.api.http.client_address import client_address
 from service.main import create_app
 from service.settings import Settings
 from tests.described import described
@@ -124,6 +125,11 @@ def test_without_keys_no_other_site_speaks_through_a_browser_of_this_machine(cli
         ({"Host": "evil.example"}, 403),
         ({"Host": "localhost.evil.example"}, 403),
         ({"Origin": server}, 200),
+        # A proxy on this machine, which comes over loopback, too.
+        ({"X-Forwarded-For": "203.0.113.9"}, 403),
+        ({"X-Forwarded-Host": "suspects.example"}, 403),
+        ({"X-Real-IP": "203.0.113.9"}, 403),
+        ({"Forwarded": "for=203.0.113.9"}, 403),
     ]
     for headers, status in cases:
         assert client.get("/datasets", headers=headers).status_code == status, headers
@@ -137,3 +143,17 @@ def test_keys_are_never_logged(capsys: pytest.CaptureFixture[str], client: httpx
     assert "mine-1" in logged
     assert "/datasets" in logged
     assert not any(word in logged for word in ("key one", "wrong key", "secret"))
+
+
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        (("203.0.113.9", 1), "203.0.113.9"),
+        (("2001:db8::1", 1), "2001:db8::1"),
+        (('9.9.9.9<script>, evil"x', 1), ""),
+        (("", 0), ""),
+        (None, ""),
+    ],
+)
+def test_what_a_proxy_forwards_as_an_address_is_one_or_nothing(client: tuple[str, int] | None, address: str) -> None:
+    assert client_address({"type": "http", "client": client}) == address

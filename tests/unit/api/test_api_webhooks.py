@@ -94,6 +94,9 @@ def test_messages_are_listed_and_dead_ones_sent_again(
         ("http://[::1]/", 422),
         ("http://169.254.169.254/latest", 422),
         ("http://10.0.0.7/", 422),
+        ("http://0/", 422),
+        ("http://2130706433/", 422),
+        ("http://0x7f.1/", 422),
         ("https://hooks.example/", 202),
     ],
 )
