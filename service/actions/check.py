@@ -1,9 +1,10 @@
 """Checks of a job before it is begun: its reference, its network and its webhook against what is stored here."""
 
+import json
 from collections.abc import Collection, Iterator
 
 from service.actions.find import find_dataset, find_network
-from service.domain.dataset import DatasetInfo
+from service.domain.dataset import DatasetInfo, Feature
 from service.domain.errors import FieldError, invalid, invalid_fields
 from service.domain.holdout import refuse_empty_holdout
 from service.domain.network import NetworkInfo
@@ -58,12 +59,22 @@ def _check_other(info: DatasetInfo, other: DatasetInfo) -> None:
     if other.modality != info.modality:
         raise invalid(place, f"holds {other.modality} data, the dataset {info.modality} data")
     known = {(one.name, one.kind) for one in other.features}
-    lacking = [f"{one.name} ({one.kind})" for one in info.features if (one.name, one.kind) not in known]
+    lacking = [one for one in info.features if (one.name, one.kind) not in known]
     if info.modality == "tabular" and lacking:
-        raise invalid(place, f"lacks the features {', '.join(lacking[:_LISTED])}")
+        raise invalid(place, f"lacks the features {'; '.join(_lack(one, other) for one in lacking[:_LISTED])}")
     unknown = [name for name in other.classes if name not in info.classes]
     if unknown:
         raise invalid(place, f"has classes that the dataset has not: {', '.join(unknown[:_LISTED])}")
+
+
+def _lack(wanted: Feature, other: DatasetInfo) -> str:
+    """A feature that a reference has not, and what its upload made of the column of that name."""
+    column = next((one for one in other.columns if one.name == wanted.name), None)
+    if column is None:
+        return f"{wanted.name} ({wanted.kind})"
+    read = f"as {column.kind}" if column.role == "input" else f"as {column.role}, {column.why}"
+    cure = json.dumps({wanted.name: wanted.kind}, ensure_ascii=False)
+    return f"{wanted.name} ({wanted.kind}), which was read {read}: upload the reference with the kinds {cure} in its spec"
 
 
 def check_webhook(services: Services, webhook: WebhookRequest | None) -> None:

@@ -359,12 +359,12 @@ def _uselessness(column: ColumnCounts, survey: Survey, spec: DatasetSpec) -> Lef
         return _EMPTY
     if column.unusable:
         return _NESTED
-    if is_constant(column):
-        return _CONSTANT
     if column.name not in spec.kinds and 2 * max(column.shortened, column.nested) > column.present:
         return _SHORTENED if column.shortened > column.nested else _NESTED
     if column.name in (spec.features or ()) or column.name in spec.kinds:
         return None
+    if is_constant(column):
+        return _CONSTANT
     if column.name in survey.row_numbers:
         return _ROW_NUMBER
     if column.name in survey.repeats and _identifies(survey, column.name):

@@ -194,6 +194,30 @@ def test_a_reference_dataset_must_fit(
     assert words in response.json()["detail"]
 
 
+def test_a_reference_that_left_out_a_column_says_why_and_the_cure_works(client: httpx.Client) -> None:
+    """A column may well be constant in a small reference, or look like another kind."""
+    rows = [(number / 8, "uvw"[number % 3], f"{number % 5}", "ab"[number % 2]) for number in range(60)]
+
+    def upload(chosen: list[tuple[float, str, str, str]], **spec: Any) -> str:
+        table = "\n".join(["x,z,code,target", *(",".join(map(str, row)) for row in chosen)])
+        response = client.post("/datasets", **form(table.encode(), "farm.csv", spec))
+        assert response.status_code == 201, response.text
+        found: str = response.json()["id"]
+        return found
+
+    whole = upload(rows, kinds={"code": "categorical"})
+    few = [row for row in rows if row[1] == "u"]
+    refused = client.post("/jobs", json={"dataset": whole, "reference": {"dataset": upload(few)}})
+    assert refused.status_code == 422
+    detail = refused.json()["detail"]
+    assert "z (categorical), which was read as left_out, " in detail
+    assert "the same value in every row" in detail
+    assert "code (categorical), which was read as numeric" in detail
+    assert '{"z": "categorical"}' in detail
+    reference = upload(few, kinds={"z": "categorical", "code": "categorical"})
+    submit(client, dataset=whole, reference={"dataset": reference})
+
+
 def test_a_reference_dataset_that_fits_is_taken(client: httpx.Client, services: Services) -> None:
     add_dataset(services.database, "ds_1", services.blobs)
     add_dataset(services.database, "ds_2", services.blobs, classes=["eel", "cat"])
