@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from usual_suspects.client.errors import NotFound
+
 # Uploads and exports of large sets take minutes; only connecting is expected to be quick.
 CONNECT_S, READ_S = 10.0, 600.0
 # The service sends a sign of life every 15 seconds. A stream is opened anew before that, so that a time limit is kept.
@@ -42,8 +44,12 @@ class Request:
 
 
 def path_of(parts: Sequence[str]) -> str:
-    """The path of a resource; its parts are quoted."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    """The path of a resource; its parts are quoted. Raises NotFound for an empty one, which would name another resource."""
+    if not all(parts):
+        shown = "/".join(part or "…" for part in parts)
+        raise NotFound("The id is empty", f"/{shown}: give the id of what is meant")
+    # httpx would leave out a part of dots.
+    return "/" + "/".join(quote(part, safe="") if part.strip(".") else part.replace(".", "%2E") for part in parts)
 
 
 def get(*path: str, **query: Any) -> Request:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from usual_suspects.client.models import DatasetOptions, JobOptions
-from usual_suspects.client.submissions.prepared import Prepared
+from usual_suspects.client.names import sample_name
+from usual_suspects.client.submissions.prepared import Origin, Prepared
 
 _OF_DATASET = frozenset(DatasetOptions.__annotations__)
 _OF_JOB = frozenset(JobOptions.__annotations__)
@@ -23,6 +24,15 @@ def dataset_spec(options: Mapping[str, Any], prepared: Prepared | None, name: st
         found[key] = [*value, *found.get(key, ())] if isinstance(value, list) else found.get(key, value)
     shown = name or (prepared.name if prepared else None)
     return {**found, **({"name": shown} if shown else {})}
+
+
+def with_sample_names(options: Mapping[str, Any], origin: Origin | None) -> dict[str, Any]:
+    """The options of a job, its reference samples by their ids: they may be values of the index of the frame."""
+    reference = options.get("reference")
+    if not isinstance(reference, Mapping) or isinstance(reference.get("samples"), str | None):
+        return dict(options)
+    named = [sample_name(one, origin) for one in reference["samples"]]
+    return {**options, "reference": {**reference, "samples": named}}
 
 
 def _as_names(value: Any) -> Any:

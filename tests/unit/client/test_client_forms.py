@@ -444,7 +444,7 @@ def test_reviews_are_taken_one_by_one_or_as_a_frame(suspects: Client, finished: 
     with pytest.raises(Invalid, match="at least one"):
         job.review([], "keep")
     with pytest.raises(TypeError, match="sample_id"):
-        job.review([3], "keep")
+        job.review([{"id": "row-3"}], "keep")
 
 
 @pytest.mark.parametrize(

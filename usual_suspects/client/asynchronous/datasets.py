@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from usual_suspects.client.asynchronous.pages import AsyncPages, model
 from usual_suspects.client.asynchronous.transport import AsyncTransport
 from usual_suspects.client.conversion import to_model
 from usual_suspects.client.models import DatasetInfo, DatasetSample, SkippedRow, VersionList
+from usual_suspects.client.names import sample_name
 from usual_suspects.client.requests import create, delete, get
 from usual_suspects.client.submissions.prepared import Origin
 
@@ -25,13 +27,16 @@ class AsyncDataset:
         """Its id: ds_…."""
         return self.info.id
 
-    async def sample(self, sample: str) -> DatasetSample:
-        """One row. Raises ApiError."""
-        return to_model(DatasetSample, await self._transport.send(get("datasets", self.id, "samples", sample)))
+    async def sample(self, sample: Any) -> DatasetSample:
+        """One row, by its id or its value in the index of the frame. Raises ApiError."""
+        name = sample_name(sample, self.origin)
+        return to_model(DatasetSample, await self._transport.send(get("datasets", self.id, "samples", name)))
 
-    async def media(self, sample: str) -> bytes:
+    async def media(self, sample: Any) -> bytes:
         """The image or text of a sample. Raises ApiError."""
-        async with self._transport.opened(get("datasets", self.id, "samples", sample, "media")) as blocks:
+        async with self._transport.opened(
+            get("datasets", self.id, "samples", sample_name(sample, self.origin), "media")
+        ) as blocks:
             return b"".join([block async for block in blocks])
 
     def skipped(self) -> AsyncPages[SkippedRow]:

@@ -2,25 +2,23 @@
 
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from usual_suspects.client.asynchronous.audits import AsyncAudits
 from usual_suspects.client.asynchronous.datasets import AsyncDataset
 from usual_suspects.client.asynchronous.pages import AsyncPages, model
 from usual_suspects.client.asynchronous.suspects import AsyncSuspects
 from usual_suspects.client.asynchronous.transport import AsyncTransport
 from usual_suspects.client.asynchronous.waiting import pause, work
 from usual_suspects.client.conversion import to_model
-from usual_suspects.client.errors import Conflict, JobCancelled, JobFailed, WaitedTooLong
+from usual_suspects.client.errors import Conflict, Invalid, JobCancelled, JobFailed, WaitedTooLong
 from usual_suspects.client.events import ENDED, Update
 from usual_suspects.client.models import (
-    Audit,
-    AuditBatchView,
-    AuditCertificate,
-    AuditProxy,
     CandidateList,
     ConfusionView,
     DatasetInfo,
@@ -40,15 +38,16 @@ from usual_suspects.client.models import (
     SignalList,
     UndoResult,
 )
+from usual_suspects.client.names import sample_name
 from usual_suspects.client.progress import progress_bar
 from usual_suspects.client.requests import Request, act, create, delete, get
-from usual_suspects.client.reviews import decisions_of
+from usual_suspects.client.reviews import at_given_places, decisions_of
 from usual_suspects.client.submissions.prepared import Origin
 
 _POLL_S = 1.0
 
 
-class AsyncJob:
+class AsyncJob(AsyncAudits):
     """A job of the service, as it was when it was read last; `view` is all of it."""
 
     def __init__(self, transport: AsyncTransport, view: JobView, origin: Origin | None = None) -> None:
@@ -194,8 +193,8 @@ class AsyncJob:
         """
         filters = {
             "by": by,
-            "label": label,
-            "suggested": suggested,
+            "label": None if label is None else self._class(label),
+            "suggested": None if suggested is None else self._class(suggested),
             "verdict": verdict,
             "min_score": min_score,
             "min_confidence": min_confidence,
@@ -206,11 +205,12 @@ class AsyncJob:
             "part": part,
             "stage": stage,
         }
-        return AsyncSuspects(self._transport, self.id, filters, limit, signals)
+        return AsyncSuspects(self._transport, self.id, filters, limit, signals, self._class)
 
-    async def sample(self, sample: str) -> JobSample:
-        """Everything about one sample. Raises ApiError."""
-        return to_model(JobSample, await self._transport.send(get("jobs", self.id, "samples", sample)))
+    async def sample(self, sample: Any) -> JobSample:
+        """Everything about one sample, by its id or its value in the index of the frame. Raises ApiError."""
+        name = sample_name(sample, self.origin)
+        return to_model(JobSample, await self._transport.send(get("jobs", self.id, "samples", name)))
 
     async def signals(self) -> SignalList:
         """The signals that it computed, with their distributions. Raises ApiError."""
@@ -231,98 +231,40 @@ class AsyncJob:
             JobDiff, await self._transport.send(get("jobs", self.id, "diff", other=name, by=by, limit=limit))
         )
 
-    async def report(self, path: str | Path | None = None, format: str = "html") -> str:  # noqa: A002 - the API's name
-        """The report as HTML or Markdown (`md`), also written to `path`. Raises ApiError."""
+    @overload
+    async def report(self, path: None = None, format: str = "html") -> str: ...
+
+    @overload
+    async def report(self, path: str | Path, format: str = "html") -> Path: ...
+
+    async def report(self, path: str | Path | None = None, format: str = "html") -> str | Path:  # noqa: A002 - the API's name
+        """The report as HTML or Markdown (`md`); with `path` it is written there, and the path is given back. Raises ApiError."""
         request = get("jobs", self.id, "report", format=format)
         async with self._transport.opened(request) as blocks:
             text = b"".join([block async for block in blocks]).decode()
-        if path is not None:
-            await work(Path(path).write_text, text, encoding="utf-8")
-        return text
+        if path is None:
+            return text
+        await work(Path(path).write_text, text, encoding="utf-8")
+        return Path(path)
 
     async def review(
-        self, samples: Any, decision: str | None = None, label: str | None = None, *, reviewer: str | None = None
+        self, samples: Any, decision: str | None = None, label: Any = None, *, reviewer: str | None = None
     ) -> ReviewsRecorded:
         """Say what is right: `relabel` (to `label`), `keep`, `remove`, `plausible`, `unsure` or `withdraw`.
 
-        `samples` is an id, several ids, or rows, or a frame, with sample_id and, where they differ, decision, label and reviewer. Of
-        more than 10,000 decisions, each 10,000 are recorded together, and `batch` is that of the last. For all samples of a filter see
-        `suspects().review()`. Raises Invalid, with the places in the list.
+        `samples` is an id, several ids, or rows, or a frame, with sample_id and, where they differ, decision, label and reviewer; rows
+        without a decision are left out. Ids and labels may be values of the submitted data. Of more than 10,000 decisions, each 10,000
+        are recorded together, and `batch` is that of the last. For all samples of a filter see `suspects().review()`. Raises Invalid,
+        with the places in what was given.
         """
-        recorded = 0
-        for part in decisions_of(samples, decision, label, reviewer):
-            answer = to_model(ReviewsRecorded, await self._transport.send(create(part, "jobs", self.id, "reviews")))
+        recorded, shared = 0, {"decision": decision, "label": label, "reviewer": reviewer}
+        for part, places in decisions_of(samples, shared, partial(sample_name, origin=self.origin), self._class):
+            try:
+                answer = to_model(ReviewsRecorded, await self._transport.send(create(part, "jobs", self.id, "reviews")))
+            except Invalid as error:
+                raise at_given_places(error, places) from error
             recorded += answer.recorded
         return replace(answer, recorded=recorded)
-
-    async def draw(
-        self,
-        count: int = 20,
-        *,
-        goal: str = "measure",
-        reviewer: str | None = None,
-        confirm: int | None = None,
-        of: str = "original",
-    ) -> AuditBatchView:
-        """Samples to review next, so that their reviews measure how many labels are wrong.
-
-        `goal`: measure, recall:0.9, remaining:0.01 or accept:0.01. What `reviewer` was given and has not reviewed comes first. With
-        `confirm=2` a label counts as wrong once a second person calls it so. Raises Invalid.
-        """
-        body = {"count": count, "goal": goal, "reviewer": reviewer, "confirm": confirm, "of": of}
-        request = create(body, "jobs", self.id, "audit", "draws")
-        return to_model(AuditBatchView, await self._transport.send(request))
-
-    async def audit(
-        self,
-        *,
-        goal: str | None = None,
-        level: float = 0.95,
-        by: str | None = None,
-        top: Sequence[int] = (),
-        history: bool = False,
-        opinions: bool = False,
-        worst_case: bool = False,
-        of: str = "original",
-    ) -> Audit:
-        """How many labels are wrong, measured by the reviews of drawn samples, and whether reviewing may stop.
-
-        The interval holds with the confidence `level` at every moment. `by` label or split also measures each of them, `top` the first
-        ranks. Raises ApiError.
-        """
-        asked = {"goal": goal, "level": level, "by": by, "top": ",".join(map(str, top)) or None, "of": of}
-        named = {"history": history, "opinions": opinions, "worst_case": worst_case}
-        flags = {name: str(value).lower() for name, value in named.items()}
-        return to_model(Audit, await self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
-
-    async def add_proxy(
-        self,
-        name: str,
-        *,
-        labels: Mapping[str, str] | None = None,
-        wrong: Mapping[str, float] | None = None,
-        of: str = "original",
-    ) -> AuditProxy:
-        """Let another judge share in the draws of the audit: the `labels` that it would give, or how likely labels are `wrong`, by id.
-
-        A good judge saves reviews; a bad one costs reviews, and the interval holds all the same. Raises Invalid.
-        """
-        said = {"labels": None if labels is None else dict(labels), "wrong": None if wrong is None else dict(wrong)}
-        body = {"name": name, "of": of, **{field: value for field, value in said.items() if value is not None}}
-        return to_model(AuditProxy, await self._transport.send(act("jobs", self.id, "proxies", body=body)))
-
-    async def certificate(
-        self, share: float = 0.01, *, level: float = 0.95, of: str = "original", path: str | Path | None = None
-    ) -> AuditCertificate:
-        """Whether at most `share` of the labels is wrong, by the audit; the page is also written to `path`. Raises ApiError."""
-        request = get("jobs", self.id, "audit", "certificate", share=share, level=level, of=of)
-        found = to_model(AuditCertificate, await self._transport.send(request))
-        if path is not None:
-            page = get("jobs", self.id, "audit", "certificate", share=share, level=level, of=of, format="html")
-            async with self._transport.opened(page) as blocks:
-                content = b"".join([block async for block in blocks])
-            await work(Path(path).write_bytes, content)
-        return found
 
     async def undo(self, batch: str, reviewer: str | None = None) -> ReviewsUndone:
         """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""

@@ -22,7 +22,7 @@ from usual_suspects.client.models import (
     Readiness,
     SignalKindList,
 )
-from usual_suspects.client.spec import SubmitOptions, dataset_spec, job_spec
+from usual_suspects.client.spec import SubmitOptions, dataset_spec, job_spec, with_sample_names
 from usual_suspects.client.synchronous.datasets import Dataset
 from usual_suspects.client.synchronous.jobs import Job
 from usual_suspects.client.synchronous.pages import Pages, model
@@ -78,12 +78,14 @@ class Client:
         stored = _stored(data)
         if stored is not None:
             origin = data.origin if isinstance(data, Dataset) else None
-            request = requests.create({**of_job, "dataset": stored}, "jobs", key=idempotency_key)
+            request = requests.create(
+                {**with_sample_names(of_job, origin), "dataset": stored}, "jobs", key=idempotency_key
+            )
             return self._job(self._transport.send(request), origin)
         with tempfile.TemporaryDirectory() as folder:
             prepared = work(prepare, data, y, of_dataset.get("label"), Path(folder))
             dataset = dataset_spec(of_dataset, prepared, of_job.get("name"))
-            body = {"name": prepared.name, **of_job, "dataset": dataset}
+            body = {"name": prepared.name, **with_sample_names(of_job, prepared.origin), "dataset": dataset}
             request = requests.upload(prepared.file, body, "jobs", key=idempotency_key)
             return self._job(self._transport.send(request), prepared.origin)
 

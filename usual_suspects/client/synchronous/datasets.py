@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from usual_suspects.client.conversion import to_model
 from usual_suspects.client.models import DatasetInfo, DatasetSample, SkippedRow, VersionList
+from usual_suspects.client.names import sample_name
 from usual_suspects.client.requests import create, delete, get
 from usual_suspects.client.submissions.prepared import Origin
 from usual_suspects.client.synchronous.pages import Pages, model
@@ -25,13 +27,16 @@ class Dataset:
         """Its id: ds_…."""
         return self.info.id
 
-    def sample(self, sample: str) -> DatasetSample:
-        """One row. Raises ApiError."""
-        return to_model(DatasetSample, self._transport.send(get("datasets", self.id, "samples", sample)))
+    def sample(self, sample: Any) -> DatasetSample:
+        """One row, by its id or its value in the index of the frame. Raises ApiError."""
+        name = sample_name(sample, self.origin)
+        return to_model(DatasetSample, self._transport.send(get("datasets", self.id, "samples", name)))
 
-    def media(self, sample: str) -> bytes:
+    def media(self, sample: Any) -> bytes:
         """The image or text of a sample. Raises ApiError."""
-        with self._transport.opened(get("datasets", self.id, "samples", sample, "media")) as blocks:
+        with self._transport.opened(
+            get("datasets", self.id, "samples", sample_name(sample, self.origin), "media")
+        ) as blocks:
             return b"".join([block for block in blocks])
 
     def skipped(self) -> Pages[SkippedRow]:

@@ -1,12 +1,13 @@
 """The ranking of a job: lazily by rows, or whole as a table."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from usual_suspects.client.conversion import to_model
 from usual_suspects.client.models import BulkRecorded, Suspect
+from usual_suspects.client.names import class_name
 from usual_suspects.client.requests import create, get
 from usual_suspects.client.synchronous.pages import Pages, model
 from usual_suspects.client.synchronous.transport import Transport
@@ -23,10 +24,11 @@ class Suspects(Pages[Suspect]):
         filters: Mapping[str, Any],
         limit: int | None = None,
         signals: Sequence[str] | None = None,
+        class_name: Callable[[Any], str] = class_name,
     ) -> None:
         asked = {**filters, "signals": None if signals is None else ",".join(signals)}
         super().__init__(transport, get("jobs", job, "suspects", **asked), model(Suspect), limit)
-        self._job, self._filters, self._asked = job, filters, asked
+        self._job, self._filters, self._asked, self._class = job, filters, asked, class_name
 
     def to_arrow(self) -> Any:
         """An Arrow table. Raises ApiError."""
@@ -62,7 +64,7 @@ class Suspects(Pages[Suspect]):
         return work(rankings.to_cleanlab, every.to_arrow())
 
     def review(
-        self, decision: str, label: str | None = None, *, reviewer: str | None = None, dry_run: bool = False
+        self, decision: str, label: Any = None, *, reviewer: str | None = None, dry_run: bool = False
     ) -> BulkRecorded:
         """Decide on every sample that the filters match, at once. `relabel` without a label accepts what is suggested for each.
 
@@ -70,16 +72,22 @@ class Suspects(Pages[Suspect]):
         """
         if self._limit is not None:
             raise ValueError("a limit holds for lists: review([one.sample.id for one in …], decision) decides on these")
-        said = {"decision": decision, "label": label, "reviewer": reviewer, "dry_run": dry_run}
+        named = None if label is None else self._class(label)
+        said = {"decision": decision, "label": named, "reviewer": reviewer, "dry_run": dry_run}
         body: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         body["filter"] = {name: value for name, value in self._filters.items() if value is not None}
         return to_model(BulkRecorded, self._transport.send(create(body, "jobs", self._job, "reviews", "bulk")))
 
     def save(self, path: str | Path, format: str = "parquet", *, raw: bool = False) -> Path:  # noqa: A002 - the API's name
-        """Write the ranking, without a limit, into a file: csv, jsonl, parquet, cleanlab or a labelling tool's form.
+        """Write the whole ranking into a file: csv, jsonl, parquet, cleanlab or a labelling tool's form.
 
-        Texts of csv that a spreadsheet would compute have an apostrophe before them; `raw` leaves them as they are.
+        Texts of csv that a spreadsheet would compute have an apostrophe before them; `raw` leaves them as they are. Raises ValueError
+        where a limit was given, and ApiError.
         """
+        if self._limit is not None:
+            raise ValueError(
+                "a limit holds for rows and tables: to_pandas().to_csv(path) writes these; min_score filters a file"
+            )
         request = get("jobs", self._job, "suspects", **self._asked, format=format, raw=raw or None)
         self._transport.save(request, Path(path))
         return Path(path)
