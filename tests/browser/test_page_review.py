@@ -285,6 +285,19 @@ def test_a_sample_has_its_address_and_the_keys_decide_on_it(
     assert eventually(lambda: standing(client), {ids[7]: "unsure"}) == {ids[7]: "unsure"}
 
 
+def test_c_chooses_a_class_for_the_sample_that_is_open(page: Page, job: str, client: httpx.Client, known: None) -> None:
+    ready(page, job)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Strongest signals")).to_be_attached()
+    page.keyboard.press("c")
+    # The list and its field are in sight, not merely there.
+    expect(page.get_by_placeholder("Find a class").last).to_be_in_viewport(ratio=1)
+    page.keyboard.type("cat")
+    page.keyboard.press("Enter")
+    first = suspects(client)[0]["sample"]["id"]
+    assert eventually(lambda: decisions(client), [(first, "relabel", "cat")]) == [(first, "relabel", "cat")]
+
+
 def test_keys_pressed_before_the_next_samples_are_there_decide_on_them_in_turn(
     page: Page, job: str, client: httpx.Client, known: None
 ) -> None:

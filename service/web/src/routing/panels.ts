@@ -24,7 +24,7 @@ export interface SampleProps {
   onundo: () => void;
 }
 
-export const loadSamplePanel = (): Promise<{ default: Component<SampleProps> }> =>
+export const loadSamplePanel = (): Promise<{ default: Component<SampleProps, { chooseClass: () => void }> }> =>
   import("$/views/sample/SamplePanel.svelte");
 
 export interface StageProps {
