@@ -6,6 +6,9 @@ import { connection } from "$/state/connection.svelte";
 import { session } from "$/state/session.svelte";
 
 const KEY = "key";
+const WANTS_KEY = "This service wants a key.";
+const KNOWN = "key-known"; // said of a key that the service has let in
+const CHECKED_BY = "/jobs?limit=1"; // what every key may read
 const AGAIN_MS = 200;
 
 /** A request that the service refused, with its words and the fields that it names. */
@@ -29,9 +32,15 @@ export interface Problem {
   [more: string]: unknown;
 }
 
-/** Uses this API key until the tab is closed. */
-export function useKey(key: string): void {
+/** Uses this API key until the tab is closed; one request tells whether the service knows it. */
+export async function tryKey(key: string): Promise<boolean> {
   sessionStorage.setItem(KEY, key);
+  sessionStorage.removeItem(KNOWN);
+  tried = undefined;
+  refusedKey = null;
+  const { status } = await send(new Request(CHECKED_BY));
+  connection.isKeyUnknown = status === 401;
+  return status !== 401;
 }
 
 export const hasKey = (): boolean => Boolean(sessionStorage.getItem(KEY));
@@ -39,14 +48,58 @@ export const hasKey = (): boolean => Boolean(sessionStorage.getItem(KEY));
 /** Headers with the key, if there is one. A header has bytes; the service reads the key as UTF-8. */
 export function authorization(): Record<string, string> {
   const key = sessionStorage.getItem(KEY);
-  if (!key) return {};
+  if (!key || key === refusedKey) return {};
   return { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` };
 }
 
 async function refused(response: Response): Promise<Refused> {
   const problem: Problem = await response.json().catch(() => ({ detail: response.statusText || "no answer" }));
-  if (response.status === 401) problem.detail = "This service wants a key.";
+  if (response.status === 401) problem.detail = WANTS_KEY;
   return new Refused(response.status, problem);
+}
+
+let tried: { key: string; isKnown: Promise<boolean> } | undefined;
+let refusedKey: string | null = null;
+
+/**
+ * Sends a request with the key, if there is one. Wrong keys lock out everybody who comes from the same address. So one
+ * request alone is under way until the service has known the key, and none is sent with a key that it has refused.
+ */
+export async function send(wanted: Request): Promise<Response> {
+  const key = sessionStorage.getItem(KEY);
+  if (!key) return answer(wanted);
+  if (key === refusedKey) {
+    refuseKey();
+    return Response.json({ detail: WANTS_KEY }, { status: 401 });
+  }
+  for (const [name, value] of Object.entries(authorization())) wanted.headers.set(name, value);
+  if (tried?.key === key) {
+    // False where the one that went ahead was refused, or had no answer.
+    if (!(await tried.isKnown)) return send(wanted);
+    const response = await answer(wanted);
+    if (response.status === 401) refuseKey();
+    return response;
+  }
+  let tell: (isKnown: boolean) => void = () => undefined;
+  tried = { key, isKnown: new Promise((resolve) => (tell = resolve)) };
+  try {
+    const response = await answer(wanted);
+    if (response.status === 401) refuseKey();
+    else sessionStorage.setItem(KNOWN, "yes");
+    tell(response.status !== 401);
+    return response;
+  } catch (error) {
+    tried = undefined;
+    tell(false);
+    throw error;
+  }
+}
+
+/** Says that the service refuses the key that is used. */
+export function refuseKey(): void {
+  refusedKey = sessionStorage.getItem(KEY);
+  if (sessionStorage.getItem(KNOWN)) connection.hasKeyEnded = true;
+  else connection.isKeyUnknown = true;
 }
 
 /** A request to any path; throws Refused for an error status. */
@@ -58,11 +111,11 @@ export async function request(path: string, options: RequestInit = {}): Promise<
 
 // Every request passes here, so that one place knows whether the service can be reached.
 async function reach(wanted: Request): Promise<Response> {
-  for (const [name, value] of Object.entries(authorization())) wanted.headers.set(name, value);
-  // What somebody has done is not lost when their session ends: it waits until they have signed in again. Files do not.
-  const again = session.name && !hasKey() && isSmall(wanted) ? wanted.clone() : undefined;
+  // What somebody has done is not lost when their session or key ends: it waits until they are let in again. Files do not.
+  const wasIn = hasKey() ? sessionStorage.getItem(KNOWN) !== null : session.name !== "";
+  const again = wasIn && isSmall(wanted) ? wanted.clone() : undefined;
   try {
-    const response = await answer(wanted);
+    const response = await send(wanted);
     connection.reached();
     if (response.status !== 401) return response;
     if (!again) connection.keyWanted = true;

@@ -2,7 +2,7 @@
 // to one host, and a person opens more tabs than that.
 
 import { createEventSource, type EventSourceMessage, type FetchLike } from "eventsource-client";
-import { authorization } from "./client";
+import { send } from "./client";
 import { connection } from "$/state/connection.svelte";
 
 export interface Message {
@@ -38,7 +38,7 @@ export function follow(
   };
   // What is refused is refused again: nothing is retried but a service that is away.
   const answered: FetchLike = async (url, options) => {
-    const response = await fetch(url, options as RequestInit);
+    const response = await send(new Request(url, options as RequestInit));
     if (response.status === 401) {
       close();
       void connection.ask().then((isIn) => isIn && open());
@@ -55,7 +55,6 @@ export function follow(
     if (over || source || document.hidden) return;
     source = createEventSource({
       url: new URL(path, location.origin),
-      headers: authorization(),
       ...(last !== undefined && { initialLastEventId: last }),
       fetch: answered,
       onMessage: read,

@@ -1,6 +1,7 @@
 // Files that are sent and saved.
 
-import { authorization, hasKey, Refused, request, type Problem } from "./client";
+import { authorization, hasKey, Refused, refuseKey, request, type Problem } from "./client";
+import { connection } from "$/state/connection.svelte";
 
 /** POST a form; `progress` gets the share that is sent, which fetch does not tell. */
 export function upload<T>(
@@ -16,6 +17,10 @@ export function upload<T>(
     sent.responseType = "json";
     sent.upload.onprogress = ({ loaded, total }) => progress(total ? loaded / total : 1);
     sent.onload = () => {
+      if (sent.status === 401) {
+        if (hasKey()) refuseKey();
+        connection.keyWanted = true;
+      }
       if (sent.status < 400) resolve(sent.response as T);
       else reject(new Refused(sent.status, (sent.response as Problem | null) ?? { detail: sent.statusText }));
     };

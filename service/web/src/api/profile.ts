@@ -45,7 +45,7 @@ function byClass({ features, quantiles: levels }: Served): Profile {
 
 function featureProfile({ count, quantiles, values, other }: Values, levels: number[]): FeatureProfile | undefined {
   if (count === 0) return undefined;
-  if (quantiles) return { kind: "numeric", levels, quantiles };
+  if (quantiles) return { kind: "numeric", levels, quantiles, samples: count };
   const shares = Object.fromEntries((values ?? []).map(({ value, count: found }) => [value, found / count]));
   return { kind: "categorical", shares, other: (other ?? 0) / count, samples: count };
 }

@@ -4,6 +4,10 @@ const RETRY_MS = 2_000;
 
 class Connection {
   keyWanted = $state(false);
+  /** The key was let in before, and no longer is. */
+  hasKeyEnded = $state(false);
+  /** The service has never let this key in. */
+  isKeyUnknown = $state(false);
   isLost = $state(false);
   #retrying: ReturnType<typeof setInterval> | undefined;
   #waiting: ((isIn: boolean) => void)[] = [];
@@ -17,6 +21,7 @@ class Connection {
   /** The person is let in, or does not want to be. */
   answered(isIn: boolean): void {
     this.keyWanted = false;
+    this.hasKeyEnded = this.isKeyUnknown = false;
     for (const tell of this.#waiting.splice(0)) tell(isIn);
   }
 

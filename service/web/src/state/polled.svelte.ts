@@ -1,5 +1,6 @@
 // A value that is fetched again while it may change: at each event of the service, and every few seconds in any case.
 
+import { isRefused } from "$/api/client";
 import { follow } from "$/api/events";
 
 const EVERY_MS = 5_000;
@@ -15,7 +16,7 @@ export class Polled<T> {
     readonly fetched: () => Promise<T>,
     events = "/events",
   ) {
-    const timer = setInterval(() => document.hidden || void this.load(), EVERY_MS);
+    const timer = setInterval(() => document.hidden || isRefused(this.error) || void this.load(), EVERY_MS);
     const unfollow = follow(events, () => {
       // Many events come together when a job ends.
       this.#waiting ??= setTimeout(() => {
