@@ -9,9 +9,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import axe
 from tests.browser.conftest import Watched, eventually
-from tests.browser.reviewed_job import job, pictures, ready, settle, suspects, texts
+from tests.browser.reviewed_job import job, known, pictures, ready, settle, suspects, texts
 
-__all__ = ["job", "pictures", "texts"]
+__all__ = ["job", "known", "pictures", "texts"]
+
+_HEIGHT = "document.documentElement.scrollHeight"
 
 
 def test_how_far_a_review_is_and_the_corrected_file_are_in_sight_at_every_width(
@@ -53,6 +55,17 @@ def whole(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("part", ["suspects?sample=row-1", "verify", "audit"])
+def test_a_sample_scrolls_in_its_panel_and_not_the_window(page: Page, job: str, known: None, part: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(job.replace("suspects", part))
+    if part == "audit":
+        page.get_by_role("button", name="Start reviewing").click()
+    expect(page.get_by_role("heading", name=re.compile("What the model learned|Why it stands")).first).to_be_attached()
+    settle(page)
+    assert page.evaluate(_HEIGHT) == 900
+
+
 @pytest.fixture(params=[(360, "light"), (1440, "dark"), (2560, "light")], ids=str)
 def seen(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page of a size and theme that lets axe in."""
@@ -75,10 +88,12 @@ def test_a_review_has_no_barriers_and_fits_its_screen(
     assert fits(seen)
     expect(seen.locator(".typical").first).to_be_attached(attached=kind == "texts")
     assert axe.violations(seen, axe_script) == []
+    height = seen.evaluate(_HEIGHT)
     seen.locator("[data-place='0']").click()
     expect(seen.get_by_role("heading", name="Strongest signals")).to_be_attached()
     expect(seen.get_by_role("group", name="Decide").last.get_by_role("button", name="Keep")).to_be_in_viewport()
     assert fits(seen)
+    assert seen.evaluate(_HEIGHT) == height
     assert axe.violations(seen, axe_script) == []
     seen.get_by_role("button", name="Close the sample").click()
     seen.keyboard.press("?")
