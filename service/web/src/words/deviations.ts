@@ -4,7 +4,7 @@ import { percent, short } from "./numbers";
 
 /** Values of one feature in one class. */
 export type FeatureProfile =
-  | { kind: "numeric"; levels: number[]; quantiles: number[] }
+  | { kind: "numeric"; levels: number[]; quantiles: number[]; samples: number }
   | { kind: "categorical"; shares: Record<string, number>; other: number; samples: number };
 
 /** By class, then by feature. */
@@ -17,18 +17,20 @@ export interface Deviation {
   text: string;
 }
 
+// Samples of a class below which nothing is called rare, as in reports (service/report/deviations.py).
+const FEWEST = 30;
 // As rare as 1 in 20, and 1 in 100.
 const RARE = 0.05;
 const VERY_RARE = 0.01;
 
-/** How a value deviates from a class; null where it does not, or nothing is known. */
+/** How a value of a sample deviates from the samples with the same label; null where it does not, or too little is known. */
 export function deviation(
   profile: FeatureProfile | undefined,
   value: unknown,
   label: string,
   feature: string,
 ): Deviation | null {
-  if (!profile || value === null || value === undefined) return null;
+  if (!profile || profile.samples < FEWEST || value === null || value === undefined) return null;
   if (profile.kind === "numeric") return typeof value === "number" ? numeric(profile, value, label, feature) : null;
   const share = profile.shares[String(value)] ?? (profile.other > 0 ? Math.min(profile.other, 1 / profile.samples) : 0);
   if (share > RARE) return null;
@@ -36,7 +38,7 @@ export function deviation(
     strength: share <= VERY_RARE ? 2 : 1,
     text:
       share === 0
-        ? `No sample labelled ${label} has ${feature} = ${String(value)}`
+        ? `No other sample labelled ${label} has ${feature} = ${String(value)}`
         : `Only ${percent(share, share < 0.01 ? 1 : 0)} of those labelled ${label} have ${feature} = ${String(value)}`,
   };
 }
@@ -53,10 +55,11 @@ function numeric(
   const tail = Math.min(below.upTo, 1 - below.under);
   if (tail > RARE) return null;
   const isHigh = 1 - below.under <= below.upTo;
-  const share = tail <= 0 ? "all" : percent(1 - tail, tail < 0.01 ? 1 : 0);
+  // The sample itself is one of them.
+  const others = tail <= 0 ? "all others" : `${percent(1 - tail, tail < 0.01 ? 1 : 0)} of those`;
   return {
     strength: tail <= VERY_RARE ? 2 : 1,
-    text: `${feature} ${short(value)} is ${isHigh ? "higher" : "lower"} than in ${share} of those labelled ${label}`,
+    text: `${feature} ${short(value)} is ${isHigh ? "higher" : "lower"} than in ${others} labelled ${label}`,
   };
 }
 
