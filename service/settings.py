@@ -85,7 +85,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="Password of the database, where its URL has none; any character may be in it."
     )
     broker_password: SecretStr = Field(SecretStr(""), description="The same for the broker.")
-    database_url: str = Field("", description="`postgresql://USER@HOST/DATABASE`, or `sqlite:////FILE`; SQLite under `home` when empty.", repr=False)
+    database_url: str = Field(
+        "",
+        description="`postgresql://USER@HOST/DATABASE`, or `sqlite:////FILE`; SQLite under `home` when empty.",
+        repr=False,
+    )
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False)
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),

@@ -74,7 +74,9 @@ def _lack(wanted: Feature, other: DatasetInfo) -> str:
         return f"{wanted.name} ({wanted.kind})"
     read = f"as {column.kind}" if column.role == "input" else f"as {column.role}, {column.why}"
     cure = json.dumps({wanted.name: wanted.kind}, ensure_ascii=False)
-    return f"{wanted.name} ({wanted.kind}), which was read {read}: upload the reference with the kinds {cure} in its spec"
+    return (
+        f"{wanted.name} ({wanted.kind}), which was read {read}: upload the reference with the kinds {cure} in its spec"
+    )
 
 
 def check_webhook(services: Services, webhook: WebhookRequest | None) -> None:

@@ -121,7 +121,7 @@ def _changes(services: Services, connection: sa.Connection, job: Job, applied: A
         return replace(changes, labels=labels)
     if not held or not changes.is_news(connection, job.dataset_id):
         planted = "; errors that the job planted itself are not in the dataset" if job.spec.glitches else ""
-        raise _nothing(f"no review of this job would change or verify anything: POST /jobs/{{id}}/reviews{planted}")
+        raise _nothing(f"no review of this job would change or verify anything: review samples first{planted}")
     return changes
 
 
@@ -165,7 +165,9 @@ def _suggested(services: Services, connection: sa.Connection, job: Job, seen: Co
 def _check(found: Corrected) -> None:
     left = [name for name, count in found.class_counts.items() if count]
     if len(left) < 2 or "train" not in found.splits:
-        raise _nothing(f"nothing to learn from would be left: {found.rows} rows of {len(left)} classes")
+        raise _nothing(
+            f"nothing to learn from would be left: rows for training of two classes are needed, and {found.rows:,} rows of {len(left)} would be"
+        )
 
 
 def _described(

@@ -34,9 +34,7 @@ def ask_for_rerun(services: Services, caller: Caller, job_id: str, *, at_once: b
     if job.state != State.COMPLETED:
         raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
     if not would_change(services, job):
-        raise invalid(
-            [], "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
-        )
+        raise invalid([], "no review of this job would change or verify anything in its dataset: review samples first")
     with services.database.write() as connection:
         pauses = Loop(after=1, cool_down_seconds=0)
         known = loops.is_requested(connection, job_id)

@@ -11,7 +11,7 @@ _RANKING = {
     "first_ranking": "This is a first ranking.",
     "no_trees": "Trees could not answer beside the network.",
     "no_training": "The ranking is by your predictions; nothing was trained.",
-    "no_trusted_reference": "Nothing is verified, so anomalies cannot be counted.",
+    "no_trusted_reference": "Ranked without verified samples: anomalies cannot be counted.",
     "reference_sampled": "Influence is estimated on a part of the training set.",
     "rough_estimate": "How many labels are wrong cannot be told yet.",
     "seen_samples": "The predictions look as if the models had seen these labels.",

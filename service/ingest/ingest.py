@@ -189,4 +189,9 @@ def _warnings(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
             code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included"
         )
     if written.skipped:
-        yield ClientWarning(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")
+        yield ClientWarning(
+            code="skipped_rows",
+            detail="1 row was skipped, with its reason"
+            if written.skipped == 1
+            else f"{written.skipped:,} rows were skipped, each with its reason",
+        )

@@ -217,7 +217,7 @@ def test_a_note_has_its_button_and_details_a_click_away(page: Page, services: Se
     page.goto(f"{PAGE}#/jobs/job_1/training")
     page.get_by_role("button", name="1 thing to know").click()
     panel = page.get_by_role("group", name="1 thing to know")
-    expect(panel.get_by_role("heading")).to_have_text("Nothing is verified, so anomalies cannot be counted.")
+    expect(panel.get_by_role("heading")).to_have_text("Ranked without verified samples: anomalies cannot be counted.")
     expect(panel.get_by_text("nothing is verified", exact=True)).to_have_count(0)
     panel.get_by_role("button", name="Details").click()
     expect(panel.get_by_text("nothing is verified", exact=True)).to_be_visible()

@@ -128,7 +128,7 @@ _JOB: dict[str, Any] = {
         "warnings": [
             {
                 "code": "no_trusted_reference",
-                "title": "Nothing is verified, so anomalies cannot be counted.",
+                "title": "Ranked without verified samples: anomalies cannot be counted.",
                 "detail": "nothing gets the verdict anomalous",
                 "action": {
                     "kind": "verify",

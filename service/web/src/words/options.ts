@@ -30,7 +30,7 @@ const LAYERS: Record<string, string> = { last: "the last layer", "last-2": "the 
 
 /** "width", "256": a row of a list of options; those of the training only where one took place. */
 export function optionsOf(
-  { model, fallback, training, influence, reference, glitches, signals }: Spec,
+  { model, fallback, training, influence, reference, glitches }: Spec,
   trains: boolean,
   found?: number | null,
 ): [string, string][] {
@@ -51,7 +51,6 @@ export function optionsOf(
     ["Checkpoints kept", training.checkpoints === "all" ? "all" : count(training.checkpoints)],
     ["Compared with", referenceOf(reference)],
     ["Gradients of", LAYERS[String(influence.layers)] ?? [influence.layers].flat().join(", ")],
-    ["Signals", signals ? count(signals.length) : false],
     [
       "Planted errors",
       glitches?.length

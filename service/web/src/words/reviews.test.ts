@@ -21,7 +21,7 @@ test("to relabel to the given label is to keep it", () => {
 });
 
 test("what is reviewed of the flagged is what is not pending", () => {
-  expect(progressOf(summary)).toEqual({ looked: 12, flagged: 89, others: 3, share: 10 / 12 });
+  expect(progressOf(summary)).toEqual({ looked: 12, flagged: 89, others: 3, decided: 12, share: 10 / 12 });
 });
 
 test("changes are counted whether flagged or not", () => {

@@ -25,12 +25,13 @@ export function progressOf(summary: {
   reviewed: number;
   outcomes: { flagged: Record<string, number | undefined> };
   precision: { decided: number; precision: number | null };
-}): { looked: number; flagged: number; others: number; share: number | null } {
+}): { looked: number; flagged: number; others: number; decided: number; share: number | null } {
   const looked = summary.flagged - (summary.outcomes.flagged["pending"] ?? 0);
   return {
     looked,
     flagged: summary.flagged,
     others: summary.reviewed - looked,
+    decided: summary.precision.decided,
     share: summary.precision.precision,
   };
 }
