@@ -89,9 +89,9 @@ def _storage(services: Services) -> Check:
     except ArtefactsUnavailable as error:
         log.warning("not ready", check="storage", error=error.detail)
         return Check(ok=False, detail="the artefact store cannot be written; see the log of the API")
-    return Check(
-        ok=True, detail="can be written" if services.blobs.cache is None else "can be written, and the artefact store"
-    )
+    free = f"{services.blobs.disk()[1] / 2**30:.1f} GiB free"
+    store = "" if services.blobs.cache is None else ", and the artefact store"
+    return Check(ok=True, detail=f"can be written{store}; {free}")
 
 
 def _worker(services: Services) -> Check:

@@ -219,6 +219,11 @@ class Blobs:
             return False
         return True
 
+    def disk(self) -> tuple[int, int]:
+        """The disk that it is on, in bytes: its size, and what is free."""
+        found = shutil.disk_usage(self.home)
+        return found.total, found.free
+
     def probe(self) -> None:
         """Write a small file into the store, where there is one. Raises ArtefactsUnavailable."""
         if self.cache is not None:

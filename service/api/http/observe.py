@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -176,6 +177,13 @@ class Backlog(Collector):
             sizes.add_metric([kind], self._services.collected.sizes[kind])
         yield from (numbers, sizes)
         yield from _of_jobs(happened)
+        size, free = self._services.blobs.disk()
+        yield GaugeMetricFamily("suspects_storage_bytes", "Size of the disk of SUSPECTS_HOME.", value=size)
+        yield GaugeMetricFamily("suspects_storage_free_bytes", "What is free of it.", value=free)
+        text = "The version that answers; always 1."
+        build = GaugeMetricFamily("suspects_build_info", text, labels=["version"])
+        build.add_metric([version("usual-suspects")], 1)
+        yield build
         depth = self._services.queue.depth()
         if depth is not None:
             yield GaugeMetricFamily("suspects_queue_depth", "Messages that no worker has taken yet.", value=depth)

@@ -112,6 +112,17 @@ def test_metrics_count_requests_by_route_and_jobs_by_state(client: httpx.Client,
     assert "job_1" not in text
 
 
+def test_metrics_and_readiness_tell_the_free_space(client: httpx.Client, services: Services) -> None:
+    lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    size, free = services.blobs.disk()
+    assert float(lines["suspects_storage_bytes"]) == size
+    assert abs(float(lines["suspects_storage_free_bytes"]) - free) < 2**30  # others write meanwhile
+    assert any(name.startswith('suspects_build_info{version="') for name in lines)
+    assert re.fullmatch(
+        r"can be written; \d+\.\d GiB free", client.get("/readyz").json()["checks"]["storage"]["detail"]
+    )
+
+
 def test_what_clients_make_up_makes_no_new_metrics(client: httpx.Client) -> None:
     def series() -> set[str]:
         return set(re.findall(r"^(suspects_request\S+) \S+$", client.get("/metrics").text, re.MULTILINE))
