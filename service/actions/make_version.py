@@ -12,7 +12,7 @@ from service.actions.find import find_completed_job, find_dataset
 from service.actions.select_suspects import SuspectQuery, select
 from service.actions.verified import verified_in
 from service.domain.dataset import Applied, DatasetInfo, Lineage, VersionRequest
-from service.domain.errors import Invalid, invalid
+from service.domain.errors import FieldError, Invalid, invalid, invalid_fields
 from service.domain.ids import new_id
 from service.domain.review import Review
 from service.ingest.amendments import Amendment, followed, read_amendments, write_amendments
@@ -117,11 +117,11 @@ def _changes(services: Services, connection: sa.Connection, job: Job, applied: A
         # Whoever looked at a sample knows better than the ranking.
         labels = {**changes.labels, **_suggested(services, connection, job, held.keys() | changes.verified)}
         if not labels and not changes.removed:
-            raise _nothing("this job flags no sample as mislabeled")
+            raise _nothing_to_apply("this job flags no sample as mislabeled")
         return replace(changes, labels=labels)
     if not held or not changes.is_news(connection, job.dataset_id):
         planted = "; errors that the job planted itself are not in the dataset" if job.spec.glitches else ""
-        raise _nothing(f"no review of this job would change or verify anything: review samples first{planted}")
+        raise _nothing_to_apply(f"no review of this job would change or verify anything: review samples first{planted}")
     return changes
 
 
@@ -203,6 +203,11 @@ def _described(
             "lineage": lineage,
         }
     )
+
+
+def _nothing_to_apply(msg: str) -> Invalid:
+    """The error of a version that would be the dataset itself, which programs may take in its place."""
+    return invalid_fields([FieldError(loc=["apply"], msg=msg)], members={"nothing_to_apply": True})
 
 
 def _nothing(msg: str) -> Invalid:

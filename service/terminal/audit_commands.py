@@ -10,6 +10,7 @@ import typer
 from service.domain.audit import GOAL_HELP
 from service.terminal.arguments import AsJson, Job, Quiet
 from service.terminal.console import OutputColumn, Printer, console
+from service.terminal.outputs import is_stdout, save
 from service.terminal.ranking_columns import proposal_columns
 from usual_suspects.client import Client
 
@@ -165,7 +166,12 @@ def certificate(
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of wrong labels that is accepted.")] = 0.01,
     level: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence of the verdict.")] = 0.95,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write it as a page: certificate.html.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Also write it as a page: certificate.html; - for the page alone on the standard output.",
+        ),
     ] = None,
     of_version: Version = False,
     as_json: AsJson = False,
@@ -175,6 +181,9 @@ def certificate(
     client: Client = context.obj
     asked = {"share": share, "level": level, "of": "version" if of_version else "original"}
     answer = client.get("jobs", job, "audit", "certificate", **asked)
+    if output is not None and is_stdout(output):
+        save(client, output, Printer(), "jobs", job, "audit", "certificate", **asked, format="html")
+        return
     if output is not None:
         client.save(output, "jobs", job, "audit", "certificate", **asked, format="html")
     wrong = answer["wrong"]

@@ -28,6 +28,7 @@ from service.terminal.arguments import (
     Verdict,
 )
 from service.terminal.console import OutputColumn, Printer, console, escaped
+from service.terminal.outputs import save
 from service.terminal.ranking_columns import (
     DETECTION,
     detected,
@@ -119,7 +120,7 @@ def show(
 def export(
     context: typer.Context,
     job: Job,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; - for the standard output.")],
     form: Annotated[
         str,
         typer.Option(
@@ -149,8 +150,8 @@ def export(
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
         "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region, "stage": stage,
     }  # fmt: skip
-    context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, raw=raw or None, **wanted)
-    Printer(as_json, quiet).line({"written": str(output)}, str(output), f"{output} written")
+    asked = {"format": form, "by": by, "signals": signals, "raw": raw or None, **wanted}
+    save(context.obj, output, Printer(as_json, quiet), "jobs", job, "suspects", **asked)
 
 
 @app.command()
@@ -158,7 +159,8 @@ def report(
     context: typer.Context,
     job: Job,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; default: named after the job.")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; - for the standard output; default: named after the job."),
     ] = None,
     form: Annotated[
         str | None, typer.Option("--format", help="html or md; default: by the file's ending, else html.")
@@ -170,8 +172,7 @@ def report(
     if form is None:
         form = "md" if output is not None and output.suffix == ".md" else "html"
     written = output or Path(f"{job}-report.{form}")
-    context.obj.save(written, "jobs", job, "report", format=form)
-    Printer(as_json, quiet).line({"written": str(written)}, str(written), f"{written} written")
+    save(context.obj, written, Printer(as_json, quiet), "jobs", job, "report", format=form)
 
 
 @app.command()

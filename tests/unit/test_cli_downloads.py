@@ -6,9 +6,10 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from service.actions.find import find_dataset
 from service.services import Services
 from service.terminal import dataset_commands
-from tests.builders import CSV, add_dataset, add_finished, add_job
+from tests.builders import CSV, add_dataset, add_finished, add_job, finish, ranking_of
 from tests.unit.api.downloads import corrected, uploaded
 from tests.unit.test_cli import Suspects, suspects
 from usual_suspects.client import Client
@@ -126,3 +127,52 @@ def test_binary_files_are_not_written_to_a_terminal(
     refused = suspects("corrected", "job_1", "--format", "parquet")
     assert (refused.code, refused.out, "-o FILE" in refused.err) == (1, "", True)
     assert suspects("corrected", "job_1").out.startswith("weight,colour,animal")
+
+
+def test_corrected_is_the_dataset_where_nothing_is_to_be_corrected(
+    suspects: Suspects, client: httpx.Client, services: Services, tmp_path: Path
+) -> None:
+    info = uploaded(client, CSV, "animals.csv", label="animal")
+    dataset = find_dataset(services, info["id"])
+    add_job(services.database, dataset)
+    finish(services.database, "job_1", dataset, table=ranking_of(services.blobs, dataset))
+    said = suspects("corrected", "job_1")
+    assert (said.code, said.out) == (0, CSV.decode())
+    assert "nothing is to be corrected" in said.err
+    refused = suspects("version", "job_1")
+    assert (refused.code, "review samples first" in refused.err, "POST /jobs" in refused.err) == (1, True, False)
+
+
+def test_a_corrected_file_has_the_form_of_its_ending(
+    suspects: Suspects, client: httpx.Client, services: Services, tmp_path: Path
+) -> None:
+    info = uploaded(client, CSV, "animals.csv", label="animal")
+    corrected(client, services, info["id"], {"row-4": "cat"})
+    output = tmp_path / "fixed.parquet"
+    assert suspects("corrected", "job_1", "-o", str(output)).code == 0
+    assert pq.read_table(output).num_rows == 60
+    refused = suspects("corrected", "job_1", "-o", str(tmp_path / "fixed.docx"))
+    assert (refused.code, ".parquet" in refused.err, (tmp_path / "fixed.docx").exists()) == (1, True, False)
+    assert suspects("corrected", "job_1", "-o", "-", "--format", "csv").out.startswith("id,")
+
+
+@pytest.mark.parametrize(
+    ("verb", "route", "asked"),
+    [("export", "suspects", {"format": "csv"}), ("report", "report", {"format": "html"})],
+)
+def test_a_dash_is_the_standard_output(
+    suspects: Suspects,
+    services: Services,
+    client: httpx.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    route: str,
+    asked: dict[str, str],
+) -> None:
+    add_finished(services.database, services.blobs)
+    monkeypatch.chdir(tmp_path)
+    said = suspects(verb, "job_1", "-o", "-")
+    assert (said.code, said.out) == (0, client.get(f"/jobs/job_1/{route}", params=asked).text)
+    assert not (tmp_path / "-").exists()
+    assert suspects(verb, "job_none", "-o", "-").out == ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from usual_suspects.client.corrected_files import FILE_FORMATS, format_of
 from usual_suspects.client.models import DatasetInfo
 from usual_suspects.client.submissions import torch_sets
 from usual_suspects.client.submissions.forms import FORMS, READ, is_torch
@@ -28,14 +29,15 @@ class Correction:
         return {"parquet": ".parquet", "manifest": ".csv"}.get(self.format, "")
 
 
-def plan(wanted: str | None, origin: Origin | None, data: Any, dataset: DatasetInfo) -> Correction | None:
-    """How corrected data come back; None for a file, which is written as it is. Raises UnsuitableData.
+def plan(wanted: str | None, path: Any, origin: Origin | None, data: Any, dataset: DatasetInfo) -> Correction | str:
+    """How corrected data come back, or the format of the API of a file, which is written as it is. Raises UnsuitableData.
 
     What was submitted in this session comes back in its own form. `data` is the torch Dataset or the folder that was submitted in
-    another one.
+    another one. A file at `path` has the form of its ending.
     """
-    if wanted is not None and wanted not in FORMS:
-        raise UnsuitableData(f"format is {wanted!r}: expected one of {', '.join(FORMS)}")
+    asked = _format_of_file(wanted, path, dataset)
+    if asked is not None:
+        return asked
     if data is not None:
         origin = Origin("torch" if is_torch(data) else "folder", source=data)
     known = origin or Origin(wanted or "path")
@@ -43,7 +45,7 @@ def plan(wanted: str | None, origin: Origin | None, data: Any, dataset: DatasetI
     if form == "folder" and dataset.modality != "image":
         form = "path"
     if form == "path":
-        return None
+        return "original"
     if form in ("torch", "folder"):
         if known.source is None:
             raise UnsuitableData("give what was submitted, as `data`: its samples are read from there")
@@ -53,6 +55,19 @@ def plan(wanted: str | None, origin: Origin | None, data: Any, dataset: DatasetI
     if form == "numpy" and read != "npz":
         raise UnsuitableData(f"the upload was {read}, which has no arrays: give format pandas, polars or arrow")
     return Correction(own, "original" if form == "numpy" or read == "parquet" else "parquet")
+
+
+def _format_of_file(wanted: str | None, path: Any, dataset: DatasetInfo) -> str | None:
+    if wanted in FILE_FORMATS:
+        return wanted
+    if wanted is not None and wanted not in FORMS:
+        known = [*FORMS, *FILE_FORMATS]
+        raise UnsuitableData(f"format is {wanted!r}: expected one of {', '.join(known)}")
+    if path is None:
+        return None
+    if wanted not in (None, "path"):
+        raise UnsuitableData(f"{wanted} are data, not a file: leave `path` out, or let its ending say the format")
+    return format_of(path, dataset)
 
 
 def marked_form(file: Path) -> str | None:
@@ -120,12 +135,3 @@ def _images(file: Path, origin: Origin, transform: Any) -> Any:
     places = {name: place for place, name in enumerate(classes)}
     folder = Path(origin.source)
     return CorrectedImages([(folder / entry.path, places[str(entry.new)]) for entry in entries], classes, transform)
-
-
-def target(path: str | Path | None, dataset: DatasetInfo) -> Path:
-    """Where a corrected file is written."""
-    if path is not None:
-        return Path(path)
-    name = Path(Path(dataset.name).name or "dataset")
-    ending = "".join(name.suffixes[-2:]) if name.suffix == ".gz" else name.suffix
-    return Path(f"{name.name.removesuffix(ending)}.corrected{ending}")

@@ -140,9 +140,11 @@ def corrected(
 ) -> WrittenFile:
     """Write the dataset of a job with corrected labels to a file, in the form in which it was uploaded."""
     path = new_file(output)
-    made = client.corrected_version(job, apply)
-    lineage = made["lineage"]
-    detail = f"{made['id']}: {lineage['relabelled']} relabelled, {lineage['removed']} removed"
+    made = client.corrected_dataset(job, apply)
+    lineage = made["lineage"] or {}
+    detail = f"{made['id']}: nothing is to be corrected"
+    if lineage.get("job") == job:
+        detail = f"{made['id']}: {lineage['relabelled']} relabelled, {lineage['removed']} removed"
     added = ",".join(columns) if columns else None
     asked = {"format": format, "columns": added, "raw": raw or None}
     return save(client, path, "datasets", made["id"], "download", detail=detail, **asked)

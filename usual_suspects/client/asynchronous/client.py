@@ -14,6 +14,7 @@ from usual_suspects.client.asynchronous.pages import AsyncPages, model
 from usual_suspects.client.asynchronous.transport import AsyncTransport
 from usual_suspects.client.asynchronous.waiting import work
 from usual_suspects.client.conversion import to_model
+from usual_suspects.client.errors import Invalid
 from usual_suspects.client.events import Update
 from usual_suspects.client.models import (
     Connection,
@@ -188,6 +189,15 @@ class AsyncClient:
         """The corrected dataset of a completed job, made unless the same is there. Raises ApiError."""
         dataset = (await self.get("jobs", job))["spec"]["dataset"]
         return await self.post_json({"job": job, "apply": apply}, "datasets", dataset, "versions")
+
+    async def corrected_dataset(self, job: str, apply: str = "reviews") -> dict[str, Any]:
+        """The corrected dataset of a completed job; where there is nothing to correct, its dataset. Raises ApiError."""
+        try:
+            return await self.corrected_version(job, apply)
+        except Invalid as error:
+            if "nothing_to_apply" not in error.members:
+                raise
+        return dict((await self.get("jobs", job))["dataset"])
 
     async def delete(self, *path: str) -> None:
         """DELETE. Raises ApiError."""

@@ -9,6 +9,7 @@ from typing import Any, Self, Unpack
 
 from usual_suspects.client import requests
 from usual_suspects.client.conversion import to_model
+from usual_suspects.client.errors import Invalid
 from usual_suspects.client.events import Update
 from usual_suspects.client.models import (
     Connection,
@@ -188,6 +189,15 @@ class Client:
         """The corrected dataset of a completed job, made unless the same is there. Raises ApiError."""
         dataset = (self.get("jobs", job))["spec"]["dataset"]
         return self.post_json({"job": job, "apply": apply}, "datasets", dataset, "versions")
+
+    def corrected_dataset(self, job: str, apply: str = "reviews") -> dict[str, Any]:
+        """The corrected dataset of a completed job; where there is nothing to correct, its dataset. Raises ApiError."""
+        try:
+            return self.corrected_version(job, apply)
+        except Invalid as error:
+            if "nothing_to_apply" not in error.members:
+                raise
+        return dict((self.get("jobs", job))["dataset"])
 
     def delete(self, *path: str) -> None:
         """DELETE. Raises ApiError."""

@@ -299,25 +299,36 @@ class Job(Audits):
 
         A torch Dataset, or a folder of images, comes back as a torch Dataset; `transform` is for the images of a folder. In another
         session than that of the submission give either of them as `data`. `format` is one of pandas, polars, arrow, numpy, datasets,
-        torch, folder, path. A file, whose form is path, is written to `path` (the name of the upload with `.corrected` before its
-        ending, in this folder, if None), which is given back. `apply` suggestions also applies what the job suggests. Raises ApiError.
+        torch, folder, or of a file: original, csv, parquet, jsonl, manifest, zip, path. A file is written to `path`, in the form of its
+        ending unless `format` says another, and the path is given back; if None, it is the name of the upload with `.corrected` before its
+        ending, in this folder. `apply` suggestions also applies what the job suggests. Where nothing was changed, that is what was
+        submitted. Raises UnsuitableData, ApiError.
         """
-        from usual_suspects.client import corrections  # pyarrow, which requests alone do not need
+        from usual_suspects.client import corrected_files, corrections  # pyarrow, which requests alone do not need
 
-        version = self.version(apply)
+        version = self._version_or_dataset(apply)
         dataset = to_model(DatasetInfo, self._transport.send(get("datasets", self.view.dataset.id)))
-        plan = corrections.plan("path" if path is not None and format is None else format, self.origin, data, dataset)
+        plan = corrections.plan(format, path, self.origin, data, dataset)
         with tempfile.TemporaryDirectory() as folder:
-            if plan is None and path is None and self.origin is None and dataset.inferred.format.startswith("parquet"):
+            unknown = format is None and path is None and self.origin is None and data is None
+            if unknown and dataset.inferred.format.startswith("parquet"):
                 # The file itself says whether a client of another session wrote it, and from what.
                 found = version.download(Path(folder, "data.parquet"))
                 marked = work(corrections.marked_form, found)
                 if marked is not None:
                     return work(corrections.read, found, corrections.Correction(Origin(marked), "original"))
-            if plan is None:
-                return version.download(corrections.target(path, dataset))
+            if isinstance(plan, str):
+                return version.download(path or corrected_files.default_path(plan, dataset), plan)
             file = version.download(Path(folder, f"data{plan.suffix}"), plan.format, raw=True)
             return work(corrections.read, file, plan, transform)
+
+    def _version_or_dataset(self, apply: str) -> Dataset:
+        try:
+            return self.version(apply)
+        except Invalid as error:
+            if "nothing_to_apply" not in error.members:
+                raise
+            return self.dataset
 
     def push(self, mode: str = "predictions", *, limit: int | None = None, dry_run: bool = False) -> PushResult:
         """Write suspects back into the labelling tool: predictions, tab, review_project or requeue. Raises ApiError."""
