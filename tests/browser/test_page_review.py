@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import httpx
+import pyarrow.compute as pc
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from service.services import Services
-from tests.browser.conftest import eventually, follow
+from tests.browser.conftest import PAGE, eventually, follow
 from tests.browser.reviewed_job import finished_over, job, known, pictures, ready, settle, standing, suspects, texts
-from tests.builders import form
+from tests.builders import add_dataset, add_job, finish, form, ranking, tell_only_the_order
 
 __all__ = ["job", "known", "pictures", "texts"]
 
@@ -156,6 +157,27 @@ def test_how_sure_is_proposed_so_that_something_matches(
     dialog = page.get_by_role("dialog", name="Accept suggestions")
     expect(dialog.get_by_role("slider")).to_have_value(f"{wanted:g}")
     expect(dialog.get_by_role("button", name=re.compile(r"Accept \d+"))).to_be_enabled()
+
+
+def test_suggestions_that_are_only_ordered_can_be_accepted_however_low_they_are(
+    page: Page, services: Services, client: httpx.Client, known: None
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs, rows=40)
+    add_job(services.database, info)
+    table = ranking(info)
+    lowest = pc.multiply(table["suggested_confidence"], 0.25)
+    place = table.column_names.index("suggested_confidence")
+    finish(services.database, "job_1", info, table=table.set_column(place, "suggested_confidence", lowest))
+    tell_only_the_order(services.database)
+    ready(page, f"{PAGE}#/jobs/job_1/suspects")
+    page.get_by_role("button", name="Accept suggestions…").click()
+    dialog = page.get_by_role("dialog", name="Accept suggestions")
+    expect(dialog.get_by_role("slider")).to_have_value("0.2")
+    expect(dialog.get_by_role("button", name=re.compile(r"Accept \d+"))).to_be_enabled()
+    dialog.get_by_role("slider").fill("0")
+    every = len(suspects(client, min_confidence=0, disagrees=True))
+    dialog.get_by_role("button", name=f"Accept {every}", exact=True).click()
+    expect(page.get_by_text(f"{every} suggestions accepted")).to_be_visible()
 
 
 def test_what_is_selected_is_decided_together_and_undone_together(
