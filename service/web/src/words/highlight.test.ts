@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { around, pieces } from "./highlight";
+import { around, beginning, partsOf, pieces } from "./highlight";
 
 test("every hit is marked and the text stays whole", () => {
   const found = pieces("The cat, the Cat.", "cat");
@@ -9,6 +9,16 @@ test("every hit is marked and the text stays whole", () => {
 
 test("signs of patterns are searched as they stand", () => {
   expect(pieces("a.b axb", "a.b").filter(({ isHit }) => isHit)).toHaveLength(1);
+});
+
+test("parts of a text make it whole, and cut neither a word nor a character", () => {
+  for (const text of ["a word ".repeat(50), "x".repeat(500), "😀".repeat(200), " ".repeat(90), ""]) {
+    const parts = partsOf(text, 41);
+    expect(parts.join("")).toBe(text);
+    expect(parts.every((part) => part.length > 0 && part.length <= 41)).toBe(true);
+    expect(() => parts.map(encodeURIComponent)).not.toThrow(); // as it does of half a character
+  }
+  expect(beginning("one two three", 9)).toBe("one two ");
 });
 
 test("a late hit is brought into sight", () => {

@@ -49,6 +49,23 @@ function hitsIn(text: string, part: string | undefined): Range[] {
   return found;
 }
 
+/** The first so many characters of a text; somewhat fewer, so that neither a word nor a sign is cut. */
+export function beginning(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const shown = text.slice(0, most);
+  const space = /\s\S{0,40}$/u.exec(shown);
+  // Without a space near by it ends anywhere but within a character of two code units.
+  return space ? shown.slice(0, space.index + 1) : shown.replace(/[\ud800-\udbff]$/, "");
+}
+
+/** A text in parts of so many characters at most. */
+export function partsOf(text: string, most: number): string[] {
+  const parts: string[] = [];
+  for (let at = 0; at < text.length; at += parts.at(-1)?.length ?? 0)
+    parts.push(beginning(text.slice(at, at + most + 1), most));
+  return parts;
+}
+
 /** The text around the first hit, where that is further on than a line shows. */
 export function around(text: string, part: string | undefined, shown: number): string {
   const at = part ? text.toLowerCase().indexOf(part.toLowerCase()) : -1;
