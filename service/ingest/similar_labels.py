@@ -51,8 +51,8 @@ def label_warnings(counts: Mapping[str, int]) -> Iterator[ClientWarning]:
     if groups:
         shown = "; ".join(_shown(group, counts) for group in groups[:_MOST_GROUPS])
         more = f"; and {len(groups) - _MOST_GROUPS} more groups" if len(groups) > _MOST_GROUPS else ""
-        first = groups[0]
-        cure = json.dumps({first[0]: first[1:]}, ensure_ascii=_look_alike(first))
+        told = groups[:_MOST_GROUPS]
+        cure = json.dumps({one[0]: one[1:] for one in told}, ensure_ascii=any(map(_look_alike, told)))
         detail = (
             f"classes that may be one were kept apart: {shown}{more}. "
             f'Where they are one, upload again with spec {{"merge_labels": {cure}}}'

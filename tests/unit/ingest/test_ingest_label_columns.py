@@ -190,6 +190,13 @@ def test_spellings_of_one_class_are_kept_apart_and_named(take: Take, labels: lis
     assert "similar_labels" not in merged.codes
 
 
+def test_the_cure_of_similar_classes_merges_every_group_that_is_named(take: Take) -> None:
+    content = lines(["True", "false", "TRUE", "False", "other"])
+    detail = said(take(content, "a.jsonl"), "similar_labels")
+    cure = json.loads(detail[detail.index("{") :])
+    assert len(take(content, "a.jsonl", **cure).found.classes) == 3
+
+
 @pytest.mark.parametrize("labels", [["a", "b"], ["-1", "1"], ["1", "2"], ["re-do", "redo"], ["+", "-", "x"]])
 def test_classes_that_differ_in_more_than_spelling_are_not_doubted(take: Take, labels: list[str]) -> None:
     assert "similar_labels" not in take(table(labels)).codes
