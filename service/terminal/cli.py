@@ -3,7 +3,10 @@
 Commands speak with the API over HTTP. `up`, `demo` and `migrate` start processes of the service.
 """
 
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -23,6 +26,7 @@ from service.terminal import (
     version_commands,
 )
 from service.terminal.console import console, errors, show_api_error, write
+from service.terminal.outputs import whole_output
 from usual_suspects.client import ApiError, Client
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -64,10 +68,32 @@ def main() -> None:
     app.rich_markup_mode = "rich" if person else None
     app.info.context_settings = {**_SETTINGS, **({} if person else {"terminal_width": _WIDE})}
     try:
-        app()
+        with whole_output():
+            app(url_first(sys.argv[1:]))
     except ApiError as error:
         show_api_error(error)
         raise SystemExit(1) from None
+
+
+def url_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the address of the service, and the key for it, before the verb: they may stand after it, too."""
+    first: list[str] = []
+    others: list[str] = []
+    left = iter(arguments)
+    for one in left:
+        if one == "--":
+            others += [one, *left]
+        elif _is_of_the_service(one, others):
+            first += [one] if "=" in one else [one, *islice(left, 1)]
+        else:
+            others.append(one)
+    return [*first, *others]
+
+
+def _is_of_the_service(argument: str, before: Sequence[str]) -> bool:
+    name = argument.partition("=")[0]
+    # `suspects keys log --key` names a key whose log is asked for.
+    return name == "--url" or (name == "--key" and before[:1] != ["keys"])
 
 
 def _show_version(asked: bool) -> None:

@@ -10,7 +10,7 @@ from service.terminal.arguments import AsJson, Job, Limit, Quiet
 from service.terminal.console import OutputColumn, Printer, console, show_warning
 from service.terminal.progress import watch
 from service.terminal.ranking_columns import suspect_columns
-from service.terminal.submission import put, submit_project, submit_source
+from service.terminal.submission import put, standard_input, submit_project, submit_source
 from usual_suspects.client import ApiError, Client
 
 app = typer.Typer()
@@ -22,8 +22,8 @@ def submit(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A file: CSV, Excel, JSON, Parquet, ARFF, NPZ, or an archive of images; an http or https URL of one; or the id of "
-            "a dataset: ds_…",
+            help="A file: CSV, Excel, JSON, Parquet, ARFF, NPZ, or an archive of images; a folder; - for the standard input; an http or https URL of a file; or "
+            "the id of a dataset: ds_…",
         ),
     ] = None,
     connection: Annotated[
@@ -59,7 +59,7 @@ def submit(
 ) -> None:
     """Upload a dataset and submit a job that ranks its samples."""
     if (source is None) == (connection is None) or (connection is None) != (project is None):
-        raise typer.BadParameter("name a file, a URL or a dataset; or give --connection and --project")
+        raise typer.BadParameter("name a file, a folder, a URL or a dataset; or give --connection and --project")
     body = _spec(spec)
     put(body, "dataset", label=label, id=id_column, split=split)
     put(body, "model", name=model)
@@ -72,7 +72,10 @@ def submit(
     client: Client = context.obj
     if network is not None:
         _use_network(body, client.post_file(network, None, "networks"), model)
-    if source is not None:
+    if source == "-":
+        with standard_input() as file:
+            job = submit_source(client, str(file), body)
+    elif source is not None:
         job = submit_source(client, source, body)
     else:
         job = submit_project(client, str(connection), int(project or 0), body)

@@ -1,6 +1,8 @@
 """Where `suspects submit` takes the samples of a job from."""
 
+import io
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,3 +110,40 @@ def test_a_stream_that_is_kept_open_is_no_event(monkeypatch: pytest.MonkeyPatch)
     with Client("http://127.0.0.1:1") as watching:
         monkeypatch.setattr(watching._transport, "_http", httpx.Client(transport=answer, base_url="http://127.0.0.1:1"))
         assert [update.data["state"] for update in watching.watch("job_1")] == ["queued", "failed"]
+
+
+def test_a_folder_is_submitted(suspects: Suspects, client: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "animals.csv").write_bytes(CSV)
+    (tmp_path / "zoo" / ".secret").write_text("left out")
+    said = suspects("submit", str(tmp_path / "zoo"), "--label", "animal", "--no-watch")
+    assert said.code == 0, said
+    (job,) = client.get("/jobs").json()["items"]
+    assert (job["name"], job["dataset"]["rows"]) == ("zoo", 60)
+    (tmp_path / "empty").mkdir()
+    empty = suspects("submit", str(tmp_path / "empty"), "--no-watch")
+    assert (empty.code, "holds no files" in empty.err) == (1, True)
+
+
+def test_an_empty_path_is_not_the_folder_of_the_command(
+    suspects: Suspects, client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.csv").write_bytes(CSV)
+    said = suspects("submit", "", "--no-watch")
+    assert (said.code, "the path is empty" in said.err) == (1, True)
+    assert client.get("/datasets").json()["items"] == []
+
+
+def test_the_standard_input_is_submitted(
+    suspects: Suspects, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CSV)))
+    said = suspects("submit", "-", "--label", "animal", "--no-watch", "--name", "piped")
+    assert said.code == 0, said
+    (job,) = client.get("/jobs").json()["items"]
+    assert (job["name"], job["dataset"]["rows"]) == ("piped", 60)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        refused = suspects("submit", "-", "--no-watch")
+    assert (refused.code, "which is a terminal" in refused.err) == (1, True)

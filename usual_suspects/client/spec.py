@@ -1,6 +1,7 @@
 """Options of a submission as the API takes them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from usual_suspects.client.models import DatasetOptions, JobOptions
@@ -24,6 +25,11 @@ def dataset_spec(options: Mapping[str, Any], prepared: Prepared | None, name: st
         found[key] = [*value, *found.get(key, ())] if isinstance(value, list) else found.get(key, value)
     shown = name or (prepared.name if prepared else None)
     return {**found, **({"name": shown} if shown else {})}
+
+
+def named_by(origin: Origin, column: str | None) -> Origin:
+    """The origin of data whose samples a column names: values of a default index name none of them."""
+    return origin if column is None else replace(origin, places=None)
 
 
 def with_sample_names(options: Mapping[str, Any], origin: Origin | None) -> dict[str, Any]:

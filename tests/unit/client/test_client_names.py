@@ -187,3 +187,16 @@ def test_an_empty_id_is_told_before_anything_is_sent(client_of: Callable[[Handle
     with pytest.raises(NotFound):
         client.job("..")
     assert sent == ["/jobs/%2E%2E"]
+
+
+@pytest.mark.parametrize(("column", "options"), [("code", {"id": "code"}), ("id", {})], ids=["said", "inferred"])
+def test_a_column_of_ids_names_samples_where_the_index_is_the_default_one(
+    suspects: Client, finished: Finished, column: str, options: dict[str, Any]
+) -> None:
+    given = frame().assign(**{column: np.arange(N)[::-1]})
+    if options:  # what the service will infer is not known before
+        options = options | {"reference": {"samples": given[column][20:25]}}
+    job = finished(suspects.submit(given, label="kind", **options))
+    assert job.sample(given[column][5]).index == 5
+    options.pop("reference", None)
+    assert suspects.upload(given, label="kind", **options).sample(given[column][5]).index == 5

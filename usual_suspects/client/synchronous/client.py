@@ -23,7 +23,8 @@ from usual_suspects.client.models import (
     Readiness,
     SignalKindList,
 )
-from usual_suspects.client.spec import SubmitOptions, dataset_spec, job_spec, with_sample_names
+from usual_suspects.client.spec import SubmitOptions, dataset_spec, job_spec, named_by, with_sample_names
+from usual_suspects.client.submissions.prepared import Origin
 from usual_suspects.client.synchronous.datasets import Dataset
 from usual_suspects.client.synchronous.jobs import Job
 from usual_suspects.client.synchronous.pages import Pages, model
@@ -86,9 +87,10 @@ class Client:
         with tempfile.TemporaryDirectory() as folder:
             prepared = work(prepare, data, y, of_dataset.get("label"), Path(folder))
             dataset = dataset_spec(of_dataset, prepared, of_job.get("name"))
-            body = {"name": prepared.name, **with_sample_names(of_job, prepared.origin), "dataset": dataset}
+            origin = named_by(prepared.origin, dataset.get("id"))
+            body = {"name": prepared.name, **with_sample_names(of_job, origin), "dataset": dataset}
             request = requests.upload(prepared.file, body, "jobs", key=idempotency_key)
-            return self._job(self._transport.send(request), prepared.origin)
+            return self._job(self._transport.send(request), origin)
 
     def submit_project(
         self, connection: str, project: int, *, spec: Mapping[str, Any] | None = None, **options: Unpack[JobOptions]
@@ -107,9 +109,9 @@ class Client:
             return self._fetched(data, dataset_spec(options, None, name))
         with tempfile.TemporaryDirectory() as folder:
             prepared = work(prepare, data, y, options.get("label"), Path(folder))
-            request = requests.upload(prepared.file, dataset_spec(options, prepared, name), "datasets")
-            info = to_model(DatasetInfo, self._transport.send(request))
-        return Dataset(self._transport, info, prepared.origin)
+            dataset = dataset_spec(options, prepared, name)
+            info = to_model(DatasetInfo, self._transport.send(requests.upload(prepared.file, dataset, "datasets")))
+        return Dataset(self._transport, info, named_by(prepared.origin, dataset.get("id") or info.inferred.id))
 
     def job(self, job: str) -> Job:
         """A job by its id. Raises NotFound."""
@@ -227,8 +229,10 @@ class Client:
         request = requests.create({"url": url, "spec": spec}, "datasets")
         return Dataset(self._transport, to_model(DatasetInfo, self._transport.send(request)))
 
-    def _job(self, value: Any, origin: Any = None) -> Job:
-        return Job(self._transport, to_model(JobView, value), origin)
+    def _job(self, value: Any, origin: Origin | None = None) -> Job:
+        view = to_model(JobView, value)
+        origin = origin and named_by(origin, view.dataset.inferred.id)
+        return Job(self._transport, view, origin)
 
 
 def _is_address(data: Any) -> bool:
