@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 from service.domain.job import Progress, State
 from service.services import Services
 from service.store import jobs
-from tests.browser.conftest import PAGE, Watched, follow
+from tests.browser.conftest import PAGE, Watched, eventually, follow
 from tests.builders import LEASE, add_dataset, add_finished, add_job
 from tests.servers import reserved_port
 
@@ -142,3 +143,32 @@ def test_what_the_page_reads_is_asked_for_again_before_it_tells_of_a_lost_connec
     expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", "suspect-0")
     expect(page.get_by_role("alert")).to_have_count(0)
     assert len(asked) > 1
+
+
+@pytest.mark.parametrize("part", ["suspects", "verify"])
+def test_what_is_decided_while_the_service_is_away_is_saved_in_its_order_when_it_is_back(
+    page: Page, services: Services, client: httpx.Client, watched: Watched, part: str
+) -> None:
+    add_finished(services.database, services.blobs)
+    page.add_init_script("localStorage.setItem('reviewer', 'Noor')")
+    is_away = False
+    page.route("**/jobs/job_1/reviews", lambda route: route.abort("failed") if is_away else route.continue_())
+    page.on("dialog", lambda dialog: dialog.accept())  # whoever leaves is asked
+    page.goto(f"{PAGE}#/jobs/job_1/{part}")
+    expect(page.get_by_text("1 of 9") if part == "verify" else page.locator("[data-place='0']")).to_be_visible()
+    is_away = True
+    for key in "xku":
+        page.keyboard.press(key)
+    expect(page.get_by_role("alert").filter(has_text="3 decisions wait to be saved")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("alert").filter(has_text="3 decisions wait to be saved")).to_be_visible()
+    assert client.get("/jobs/job_1/reviews").json()["items"] == []
+    is_away = False
+    page.unroute("**/jobs/job_1/reviews")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+    def kinds() -> list[str]:
+        return [one["decision"] for one in client.get("/jobs/job_1/reviews").json()["items"]]
+
+    assert eventually(kinds, ["remove", "keep", "unsure"]) == ["remove", "keep", "unsure"]
+    watched.refused.clear()

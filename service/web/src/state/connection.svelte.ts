@@ -11,6 +11,11 @@ class Connection {
   isLost = $state(false);
   #retrying: ReturnType<typeof setInterval> | undefined;
   #waiting: ((isIn: boolean) => void)[] = [];
+  #away: (() => void)[] = [];
+
+  constructor() {
+    addEventListener("online", () => this.isLost && void this.#look());
+  }
 
   /** Asks for a key or a sign-in, and tells in the end whether there was one. */
   ask(): Promise<boolean> {
@@ -29,6 +34,12 @@ class Connection {
     this.isLost = false;
     clearInterval(this.#retrying);
     this.#retrying = undefined;
+    for (const tell of this.#away.splice(0)) tell();
+  }
+
+  /** Resolves when the service answers again. */
+  back(): Promise<void> {
+    return this.isLost ? new Promise((resolve) => this.#away.push(resolve)) : Promise.resolve();
   }
 
   /** Says so at once, and asks until the service answers again. */

@@ -5,7 +5,6 @@ import { isRefused } from "$/api/client";
 import {
   decideOnAll,
   getReviewSummary,
-  postReviews,
   undoBatch,
   type BulkRequest,
   type Decision,
@@ -17,6 +16,7 @@ import { counted } from "$/words/numbers";
 import { leftAsDecided, restated } from "$/words/reviews";
 import type { Kind } from "$/words/verdicts";
 import type { Ranking } from "./ranking.svelte";
+import { outbox } from "./outbox.svelte";
 import { reviewer } from "./reviewer.svelte";
 import { ReviewStream } from "./reviewStream";
 import { attempt, toasts } from "./toasts.svelte";
@@ -97,7 +97,7 @@ export class Decisions {
   }
 
   /** Resolves when everything that was decided is sent, and what others decide is heard of. */
-  readonly settled = (): Promise<unknown> => Promise.all([this.#stream.listening, this.#sending]);
+  readonly settled = (): Promise<unknown> => Promise.all([this.#stream.listening, this.#sending, outbox.settled()]);
 
   /** Decides on samples; nothing happens to those that it leaves as they are. Gives what was decided on. */
   async decide(samples: readonly Decided[], kind: Kind, label?: string): Promise<readonly Decided[]> {
@@ -111,11 +111,12 @@ export class Decisions {
       reviewer: reviewer.name || null,
     }));
     const before = new Map(about.map(({ id, review }) => [id, this.reviewOf(id, review)]));
+    const sent = outbox.post(this.job, decisions, this.#sending);
     this.#show(new Map(about.map(({ id, given }, place) => [id, this.#view(decisions[place] as Decision, given)])));
     this.#send(
       about.map(({ id }) => id),
       before,
-      async () => (await postReviews(this.job, decisions)).batch ?? null,
+      () => sent,
     );
     if (about.length > 1) {
       const title = {
@@ -131,6 +132,13 @@ export class Decisions {
       });
     }
     return about;
+  }
+
+  /** How many samples that a filter matches were reviewed. */
+  async countReviewed(filter: BulkRequest["filter"]): Promise<number> {
+    await this.settled();
+    const request = { filter: { ...filter, reviewed: true }, decision: "keep" as const, dry_run: true };
+    return (await decideOnAll(this.job, request)).matched;
   }
 
   /** Decides on every sample that a filter matches; gives how many. */
@@ -208,7 +216,7 @@ export class Decisions {
         this.#done = this.#done.filter((one) => one !== done);
         this.undoable = this.#done.length;
         this.#show(before);
-        toasts.failUnsaved(error);
+        toasts.failUnsaved(error, ids);
       })
       .finally(() => this.#summarise());
   }

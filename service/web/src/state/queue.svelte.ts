@@ -1,9 +1,10 @@
 // Decisions on samples that a queue asks about: shown at once, sent in their order, undone as they were made.
 
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
-import { decideOnAll, postReviews, undoBatch, type BulkRequest } from "$/api/reviews";
+import { decideOnAll, undoBatch, type BulkRequest } from "$/api/reviews";
 import { countVerified, listDecisions } from "$/api/queues";
 import type { Job } from "$/api/types";
+import { outbox } from "./outbox.svelte";
 import { reviewer } from "./reviewer.svelte";
 import { ReviewStream } from "./reviewStream";
 import { toasts } from "./toasts.svelte";
@@ -66,15 +67,16 @@ export class ReviewQueue {
   }
 
   decide(ids: readonly string[], kind: Kind, label: string | null = null): void {
-    this.#decide(ids, kind, label, async (by) => {
+    this.#decide(ids, kind, label, async (by, before) => {
       const decisions = ids.map((id) => ({ sample_id: id, decision: kind, label, reviewer: by }));
-      return (await postReviews(this.job.id, decisions)).batch;
+      return (await outbox.post(this.job.id, decisions, before)) ?? undefined;
     });
   }
 
   /** Decides on every sample that a filter matches; those that are `shown` say so at once. */
   decideOnAll(filter: BulkRequest["filter"], shown: readonly string[], kind: Kind, label: string | null = null): void {
-    this.#decide(shown, kind, label, async (by) => {
+    this.#decide(shown, kind, label, async (by, before) => {
+      await before;
       const { batch } = await decideOnAll(this.job.id, { filter, decision: kind, label, reviewer: by });
       return batch ?? undefined;
     });
@@ -109,17 +111,17 @@ export class ReviewQueue {
     ids: readonly string[],
     kind: Kind,
     label: string | null,
-    send: (reviewer: string | null) => Promise<string | undefined>,
+    send: (reviewer: string | null, before: Promise<unknown>) => Promise<string | undefined>,
   ): void {
     const before = new Map(ids.map((id) => [id, this.decided.get(id)]));
     for (const id of ids) {
       this.decided.set(id, { decision: kind, label });
       this.mine.add(id);
     }
-    const batch = this.#then(ids, async () => {
-      await reviewer.known();
-      return await send(reviewer.name || null);
-    });
+    // Decisions are kept for sending at once, whatever is still on its way.
+    const earlier = this.#sending;
+    const sent = reviewer.known().then(() => send(reviewer.name || null, earlier));
+    const batch = this.#then(ids, () => sent);
     this.#done.push({ before, batch });
     this.undoable = this.#done.length;
     batch.catch(() => this.#take(this.#done.find((one) => one.batch === batch)));
@@ -150,7 +152,7 @@ export class ReviewQueue {
         this.changed();
         return mine === this.#sent ? this.#count() : undefined;
       })
-      .catch((error: unknown) => toasts.failUnsaved(error))
+      .catch((error: unknown) => toasts.failUnsaved(error, ids))
       .finally(() => (this.isSending = mine !== this.#sent));
     return result;
   }

@@ -1,5 +1,7 @@
 // Short messages about what was done, with the means to undo it.
 
+import { counted } from "$/words/numbers";
+
 const SHOWN_MS = 6_000;
 
 export interface Toast {
@@ -32,10 +34,12 @@ class Toasts {
     this.say(error instanceof Error ? error.message : String(error), undefined, "wrong");
   }
 
-  /** Shows that a decision was not saved, and why. */
-  failUnsaved(error: unknown): void {
-    const isLost = error instanceof TypeError;
-    this.fail(isLost ? new Error("The decision was not saved: the service did not answer.") : error);
+  /** Shows that a decision on these samples was not saved, and why. */
+  failUnsaved(error: unknown, samples: readonly string[]): void {
+    const [first = "all"] = samples;
+    const about = samples.length > 1 ? `${first} and ${counted(samples.length - 1, "other")}` : first;
+    const why = error instanceof TypeError ? "the service did not answer." : String((error as Error).message);
+    this.fail(new Error(`The decision on ${about} was not saved: ${why}`));
   }
 
   close(id: number): void {
