@@ -14,7 +14,7 @@ from usual_suspects.recorder.recorder import TraceRecorder
 
 # The base class is Any where its package is not installed.
 class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not installed
-    """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
+    """Records at each epoch's end, with the mean learning rate that its steps had for the last layer; writes the file when training ends.
 
     Of several processes each records its part. The module's `forward` must give the logits for the inputs of a batch. `train` and options are TraceRecorder's.
     """
@@ -22,7 +22,7 @@ class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not insta
     def __init__(self, path: str | Path, train: Any, **options: Any) -> None:
         self.path, self._train, self._options = path, train, options
         self._recorder: TraceRecorder | None = None
-        self._rates: list[float] = []
+        self._stepped = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Create the recorder."""
@@ -31,14 +31,16 @@ class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not insta
             self._recorder = TraceRecorder(model, self._train, self.path, **self._options)
 
     def on_before_optimizer_step(self, _trainer: Any, _module: Any, optimizer: Any) -> None:
-        """Store the learning rate of a step."""
-        self._rates.append(float(optimizer.param_groups[0]["lr"]))
+        """Note a step of an optimizer that holds copies of the parameters; the recorder sees all others."""
+        self._stepped = True
+        if self._recorder is not None:
+            self._recorder.steps.note_copies(optimizer)
 
     def on_train_epoch_end(self, trainer: Any, _module: Any) -> None:
         """Record the epoch."""
-        rates, self._rates = self._rates, []
-        if self._recorder is not None and sum(rates) > 0:
-            self._recorder.record(sum(rates) / len(rates), trainer.current_epoch + 1)
+        if self._recorder is not None and self._stepped:
+            self._recorder.record(epoch=trainer.current_epoch + 1)
+        self._stepped = False
 
     def on_train_end(self, _trainer: Any, _module: Any) -> None:
         """Write the file."""

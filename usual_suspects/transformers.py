@@ -16,7 +16,7 @@ _ROUNDING = 1e-6  # of an epoch
 
 # The base class is Any where its package is not installed, and where it has no types.
 class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # untyped
-    """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
+    """Records at each epoch's end, with the mean learning rate that its steps had for the last layer; writes the file when training ends.
 
     `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
     of the model's config unless `classes` says others; further options are TraceRecorder's. Of several processes each records
@@ -29,7 +29,7 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
     ) -> None:
         self.path, self._train, self._classes, self._options = path, train, classes, options
         self._recorder: TraceRecorder | None = None
-        self._rates: list[float] = []
+        self._stepped = False
 
     # The Trainer passes all of these by name to every one of its callbacks.
 
@@ -49,15 +49,17 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
         )
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
-        """Store the learning rate of a step, before the scheduler changes it."""
-        self._rates.append(float(kwargs["optimizer"].param_groups[0]["lr"]))
+        """Note a step of an optimizer that holds copies of the parameters; the recorder sees all others."""
+        self._stepped = True
+        if self._recorder is not None:
+            self._recorder.steps.note_copies(kwargs["optimizer"])
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Record the epoch."""
-        rates, self._rates = self._rates, []
-        if self._recorder is not None and sum(rates) > 0:
+        if self._recorder is not None and self._stepped:
             # Where training ends inside an epoch, its part counts as one more.
-            self._recorder.record(sum(rates) / len(rates), math.ceil(state.epoch - _ROUNDING))
+            self._recorder.record(epoch=math.ceil(state.epoch - _ROUNDING))
+        self._stepped = False
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Write the file."""

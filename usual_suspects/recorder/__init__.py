@@ -3,7 +3,7 @@
 from usual_suspects import TraceRecorder
 
 recorder = TraceRecorder(model, train_set, "run.safetensors")  # once, the samples in a fixed order
-recorder.record(optimizer)                                     # at each epoch's end
+recorder.record()                                              # at each epoch's end
 recorder.close()                                               # in the end
 
 `usual_suspects.transformers` and `usual_suspects.lightning` have callbacks that do the same.

@@ -38,6 +38,7 @@ from usual_suspects.recorder.forward_pass import (
 from usual_suspects.recorder.ranks import InStep, Ranks, buffers_of_first, is_sharded
 from usual_suspects.recorder.samples import Samples, part
 from usual_suspects.recorder.shards import joined_columns, make_folder
+from usual_suspects.recorder.step_rates import StepRates
 
 _PATIENCE_AFTER_FAILURE = timedelta(minutes=1)
 _OTHER_OUTPUT = (
@@ -110,22 +111,35 @@ class TraceRecorder:
         warn_of_shared_weights(self._model, self.head)
         warn_of_frozen_head(self.head)
         self._folder = make_folder(self.path, self._ranks)
+        self.steps = StepRates(self._model, self.head)
         self._rates: dict[int, float] = {}
         self._fault = "call record at the end of each epoch"  # why nothing is recorded
         self._columns: dict[str, ArrayFile] = {}
 
-    def record(self, learning_rate: float | torch.optim.Optimizer, epoch: int | None = None) -> None:
+    def record(self, learning_rate: float | torch.optim.Optimizer | None = None, epoch: int | None = None) -> None:
         """Record the model as it is now, at the end of an epoch: the next one after the last recorded if left out.
 
-        `learning_rate` is that of the epoch, or an optimizer that still has it (before a scheduler's step). The model's
-        modes and gradients and all random states stay as they are. A model whose outputs are not finite, or no longer those of its
+        The learning rate of an epoch is the mean of those that its steps had for the last layer, whatever a scheduler did after each.
+        Steps of all optimizers of torch in this process are seen. Where none was, the rate is what the given optimizer has now.
+        A number is taken as it is. At a rate of 0 TracIn counts an epoch for nothing, so it is not recorded; a warning says so. The
+        model's modes and gradients and all random states stay as they are. A model whose outputs are not finite, or no longer those of its
         last layer, is not recorded, nor are more epochs than the service reads; a warning says so. Raises ValueError for an epoch
-        that does not rise, a rate that is not above 0, samples in another order than before, and where the first epoch to be recorded
-        has other outputs than those of the last layer.
+        that does not rise, a rate below 0, an optimizer that does not hold the last layer, samples in another order than before, and
+        where the first epoch to be recorded has other outputs than those of the last layer.
         """
         rate, epoch = self._ranks.together("record", partial(self._next_epoch, learning_rate, epoch))
         weight = 0.0 if is_sharded(self._model) else float(self.head.weight.detach().double().abs().sum())
         self._ranks.agree({"epoch=": epoch})
+        rate = self._ranks.gather(rate, "record")[0]
+        if not rate:
+            no_step = "no step of an optimizer was seen"
+            self._skip(
+                epoch, no_step if rate is None else "its learning rate is 0, at which it adds nothing to influence"
+            )
+            return
+        if learning_rate == 0:
+            message = f"a rate of 0 was given for epoch {epoch}; its steps had {rate:g} on average, which is recorded"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._check_same_model(weight)
         if len(self._rates) >= MOST_EPOCHS:
             message = f"epoch {epoch} is not recorded: the service reads {MOST_EPOCHS:,} at most; record every tenth epoch, say"
@@ -165,6 +179,7 @@ class TraceRecorder:
         shards = self._ranks.each("close", self._complete, patience)
         self._ranks.first_alone("close", lambda tick: self._join(shards, tick))
         self._ranks.close()
+        self.steps.close()
         return self.path
 
     def _complete(self) -> dict[str, ArrayFile]:
@@ -218,16 +233,21 @@ class TraceRecorder:
                             f"{LARGEST_NUMBER:g}, before any training; examine the sample for NaN and infinity, and the weights"
                         )
 
-    def _next_epoch(self, learning_rate: float | torch.optim.Optimizer, epoch: int | None) -> tuple[float, int]:
-        rate = self._rate(learning_rate) if isinstance(learning_rate, torch.optim.Optimizer) else float(learning_rate)
+    def _next_epoch(self, given: float | torch.optim.Optimizer | None, epoch: int | None) -> tuple[float | None, int]:
+        """Rate and number of an epoch; no rate where none was given and no step was seen."""
         epoch = max(self._rates, default=0) + 1 if epoch is None else epoch
         if epoch <= max(self._rates, default=0):
             raise ValueError(f"epoch {epoch} after epoch {max(self._rates)}: epochs must rise")
-        if not SLOWEST_RATE <= rate <= FASTEST_RATE:
+        now = self.steps.current(given) if isinstance(given, torch.optim.Optimizer) else given
+        mean = self.steps.take(needed=given is None)
+        # A number other than 0 is taken as it is; 0 is what a schedule may leave behind.
+        seen = isinstance(given, torch.optim.Optimizer) or not given
+        rate = mean if seen and mean is not None else now
+        if rate and not SLOWEST_RATE <= rate <= FASTEST_RATE:
             raise ValueError(
                 f"the learning rate of epoch {epoch} is {rate:g}; it must be above 0, from {SLOWEST_RATE:g} to {FASTEST_RATE:g}"
             )
-        return rate, epoch
+        return None if rate is None else float(rate), epoch
 
     def _check_same_model(self, weight: float) -> None:
         """Refuse a rank that trains another model; `weight` is the sum of the last layer's weights without their signs."""
@@ -295,16 +315,6 @@ class TraceRecorder:
             column = self._columns.pop(f"{prefix}inner_{last}", None)
             if column is not None and all(column.path != other.path for other in self._columns.values()):
                 column.path.unlink()
-
-    def _rate(self, optimizer: torch.optim.Optimizer) -> float:
-        groups = optimizer.param_groups
-        own = [group for group in groups if any(one is self.head.weight for one in group["params"])]
-        if not own and is_sharded(self._model) and len({float(group["lr"]) for group in groups}) > 1:
-            raise ValueError(
-                "the parameters of the optimizer have several learning rates, and which is that of the last layer cannot be told "
-                "from flat parameters; give record() the rate as a number, or FSDP use_orig_params=True"
-            )
-        return float((own or groups)[0]["lr"])
 
     def _store(self, name: str, values: Any) -> ArrayFile:
         growing = GrowingArray(self._folder / name)

@@ -19,8 +19,11 @@ def recorded(path: Path) -> tuple[set[str], Any]:
         return set(file.keys()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
 
 
-def trained(folder: Path, **options: Any) -> tuple[Any, torch.Tensor]:
-    """A text model of three classes after the Trainer, recorded in "run", and its tokens; an epoch has five steps."""
+def trained(folder: Path, *, body_rate: float | None = None, **options: Any) -> tuple[Any, torch.Tensor]:
+    """A text model of three classes after the Trainer, recorded in "run", and its tokens; an epoch has five steps.
+
+    `body_rate`: of all but the last layer, which has .1; left out, all parameters are in groups of the Trainer.
+    """
     pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
     from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
@@ -44,7 +47,12 @@ def trained(folder: Path, **options: Any) -> tuple[Any, torch.Tensor]:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[TraceCallback(folder / "run")]).train()
+        own: Any = (None, None)
+        if body_rate is not None:
+            groups = ({"params": model.bert.parameters(), "lr": body_rate}, {"params": model.classifier.parameters()})
+            own = (torch.optim.SGD(groups, lr=0.1), None)
+        callback = TraceCallback(folder / "run")
+        Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[callback], optimizers=own).train()
     return model, tokens
 
 
@@ -67,6 +75,16 @@ def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_p
     model.train(False)
     with torch.no_grad():
         torch.testing.assert_close(arrays["logits_2"], model(input_ids=tokens).logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("body_rate", [0.0, 1e-5])
+def test_a_trainer_in_mixed_precision_is_recorded_with_the_rates_of_its_last_layer(
+    tmp_path: Path, body_rate: float
+) -> None:
+    trained(tmp_path, body_rate=body_rate, num_train_epochs=2, bf16=True)
+    _, arrays = recorded(tmp_path / "run")
+    assert {name for name in arrays if "logits" in name} == {"logits_1", "logits_2"}
+    torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.08, 0.03], dtype=torch.float64))
 
 
 def begun(folder: Path, problem: Any, **options: Any) -> Any:
@@ -109,10 +127,10 @@ def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
         class Module(pl.LightningModule):  # type: ignore[misc, name-defined, unused-ignore]
             def __init__(self) -> None:
                 super().__init__()
-                self.layer = nn.Linear(WIDTH, CLASSES)
+                self.body, self.layer = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, CLASSES)
 
             def forward(self, x: Tensor) -> Tensor:
-                logits: Tensor = self.layer(x)
+                logits: Tensor = self.layer(self.body(x))
                 return logits
 
             def training_step(self, batch: Any, _index: int) -> Tensor:
@@ -120,7 +138,8 @@ def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
                 return nn.functional.cross_entropy(self(x), y)
 
             def configure_optimizers(self) -> Any:
-                optimizer = torch.optim.SGD(self.parameters(), lr=0.5)
+                groups: Any = [{"params": self.body.parameters(), "lr": 0.0}, {"params": self.layer.parameters()}]
+                optimizer = torch.optim.SGD(groups, lr=0.5)
                 return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.1)]
 
         x, y = torch.randn(N, WIDTH), torch.arange(N) % CLASSES

@@ -206,7 +206,7 @@ def test_a_layer_may_be_named_and_a_logarithm_of_probabilities_is_as_good(tmp_pa
     assert TraceRecorder(model, data(), tmp_path / "run").head is model[0]
 
 
-@pytest.mark.parametrize("arguments", [(0.0,), (-0.1,), (0.1, 1)])
+@pytest.mark.parametrize("arguments", [(float("nan"),), (-0.1,), (0.1, 1)])
 def test_rates_must_be_positive_and_epochs_rise(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
     recorder = TraceRecorder(net(), data(), tmp_path / "run")
     recorder.record(0.1)
