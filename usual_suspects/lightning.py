@@ -16,7 +16,8 @@ from usual_suspects.recorder.recorder import TraceRecorder
 class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not installed
     """Records at each epoch's end, with the mean learning rate that its steps had for the last layer; writes the file when training ends.
 
-    Of several processes each records its part. The module's `forward` must give the logits for the inputs of a batch. `train` and options are TraceRecorder's.
+    A training that is resumed from a checkpoint goes on with the recording that is there. Of several processes each records its part.
+    The module's `forward` must give the logits for the inputs of a batch. `train` and options are TraceRecorder's.
     """
 
     def __init__(self, path: str | Path, train: Any, **options: Any) -> None:
@@ -28,7 +29,8 @@ class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not insta
         """Create the recorder."""
         if trainer.is_global_zero or in_group():
             model = trainer.model or pl_module  # the module, or what FSDP makes of it
-            self._recorder = TraceRecorder(model, self._train, self.path, **self._options)
+            resumed = {"existing": "continue"} if trainer.global_step else {}
+            self._recorder = TraceRecorder(model, self._train, self.path, **(resumed | self._options))
 
     def on_before_optimizer_step(self, _trainer: Any, _module: Any, optimizer: Any) -> None:
         """Note a step of an optimizer that holds copies of the parameters; the recorder sees all others."""

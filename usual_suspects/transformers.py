@@ -19,7 +19,8 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
     """Records at each epoch's end, with the mean learning rate that its steps had for the last layer; writes the file when training ends.
 
     `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
-    of the model's config unless `classes` says others; further options are TraceRecorder's. Of several processes each records
+    of the model's config unless `classes` says others; further options are TraceRecorder's. A training that is
+    resumed from a checkpoint goes on with the recording that is there. Of several processes each records
     its part. Raises ValueError, when the
     training begins, for what TraceRecorder refuses, and for a single output that is trained as a regression.
     """
@@ -44,9 +45,9 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
                 'problem_type="multi_label_classification"; with a binary cross-entropy of your own give classes= of two names'
             )
         train = self._in_order(kwargs["train_dataloader"]) if self._train is None else self._train
-        self._recorder = TraceRecorder(
-            model, train, self.path, classes=self._classes or _class_names(model), **self._options
-        )
+        resumed = {"existing": "continue"} if state.global_step else {}
+        options = {"classes": self._classes or _class_names(model)} | resumed | self._options
+        self._recorder = TraceRecorder(model, train, self.path, **options)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Note a step of an optimizer that holds copies of the parameters; the recorder sees all others."""

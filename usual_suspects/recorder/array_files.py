@@ -8,8 +8,8 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,16 +20,30 @@ from usual_suspects.files import atomic_write
 
 _DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 _PIECE = 4 * 2**20  # bytes that are read at once
+_LENGTH = 8  # bytes that tell the length of the header
 
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """A complete array in a file of its own. `digest`: SHA-256 of its numbers; equal digests mean equal arrays."""
+    """A complete array in a file of its own, or from `offset` on in a safetensors file. Two of the same numbers are equal.
 
-    path: Path
+    `digest`: SHA-256 of the numbers.
+    """
+
+    path: Path = field(compare=False)
     dtype: str
     shape: tuple[int, ...]
     digest: str
+    offset: int = field(default=0, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def is_complete(self) -> bool:
+        """Whether a file of its own has all its bytes."""
+        return self.path.is_file() and self.path.stat().st_size == self.size
 
 
 class GrowingArray:
@@ -64,7 +78,7 @@ class GrowingArray:
 class JoinedArray:
     """Rows of arrays in several files, one file after the other: all rows of a file, or those that are kept.
 
-    Two of the same files are equal. Raises ValueError for arrays whose rows differ in type or shape.
+    Two of files with the same numbers are equal. Raises ValueError for arrays whose rows differ in type or shape.
     """
 
     files: tuple[ArrayFile, ...]
@@ -126,15 +140,57 @@ def _copy(file: ArrayFile, kept: npt.NDArray[np.bool_] | None, target: IO[bytes]
     digest, rows = hashlib.sha256(), 0
     width = math.prod(file.shape[1:]) * np.dtype(file.dtype).itemsize  # bytes of a row
     at_once = max(1, _PIECE // width)
-    with file.path.open("rb") as source:
-        while piece := source.read(at_once * width):
-            digest.update(piece)
-            if kept is None:
-                target.write(piece)
-            else:
-                given = np.frombuffer(piece, np.uint8).reshape(-1, width)
-                target.write(given[kept[rows : rows + len(given)]].tobytes())
-                rows += len(given)
-            tick()
+    for piece in _pieces(file, at_once * width):
+        digest.update(piece)
+        if kept is None:
+            target.write(piece)
+        else:
+            given = np.frombuffer(piece, np.uint8).reshape(-1, width)
+            target.write(given[kept[rows : rows + len(given)]].tobytes())
+            rows += len(given)
+        tick()
     if digest.hexdigest() != file.digest:
         raise OSError(f"{file.path} is damaged: it is not as it was written; examine the disk and record again")
+
+
+def _pieces(file: ArrayFile, at_once: int) -> Iterator[bytes]:
+    """The bytes of an array, so many at once."""
+    left = file.size
+    with file.path.open("rb") as source:
+        source.seek(file.offset)
+        while piece := source.read(min(at_once, left)):
+            left -= len(piece)
+            yield piece
+
+
+def read_array(file: ArrayFile) -> npt.NDArray[Any]:
+    """The numbers of a small array."""
+    return np.frombuffer(b"".join(_pieces(file, _PIECE)), file.dtype).reshape(file.shape)
+
+
+def read_safetensors(path: Path, tick: Callable[[], None]) -> tuple[dict[str, ArrayFile], dict[str, str]]:
+    """The arrays in a safetensors file, where they are, and its metadata. Calls `tick` for each few MiB.
+
+    Raises ValueError, KeyError or TypeError for what `write_safetensors` has not written.
+    """
+    kinds = {stored: dtype for dtype, stored in _DTYPES.items()}
+    size = path.stat().st_size
+    with path.open("rb") as source:
+        begin = source.read(_LENGTH)
+        length = struct.unpack("<Q", begin)[0] if len(begin) == _LENGTH else size
+        header = json.loads(source.read(length)) if length <= size - _LENGTH else None
+    if not isinstance(header, dict):
+        raise ValueError("it is no safetensors file")  # noqa: TRY004  of a file, not of an argument
+    metadata = header.pop("__metadata__", {})
+    arrays = {}
+    for name, one in header.items():
+        start, end = (_LENGTH + length + bound for bound in one["data_offsets"])
+        array = ArrayFile(path, kinds[one["dtype"]], tuple(one["shape"]), "", start)
+        if array.size != end - start or end > size:
+            raise ValueError(f"its array {name} is not complete")
+        digest = hashlib.sha256()
+        for piece in _pieces(array, _PIECE):
+            digest.update(piece)
+            tick()
+        arrays[name] = replace(array, digest=digest.hexdigest())
+    return arrays, metadata

@@ -1,28 +1,25 @@
 """What entered a model's last Linear layer and what came out, for every sample, at the end of every epoch."""
 
-import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from usual_suspects.recorder.array_files import ArrayFile, GrowingArray, JoinedArray, whole, write_safetensors
+from usual_suspects.recorder.array_files import ArrayFile, GrowingArray
+from usual_suspects.recorder.earlier import EXISTING
 from usual_suspects.recorder.early_checks import (
     FASTEST_RATE,
     LARGEST_NUMBER,
     MOST_EPOCHS,
     SLOWEST_RATE,
-    are_numbers,
     check_classes,
     first_unusable,
-    metadata_of,
     warn_of_frozen_head,
     warn_of_shared_weights,
 )
@@ -36,8 +33,8 @@ from usual_suspects.recorder.forward_pass import (
     run_batch,
 )
 from usual_suspects.recorder.ranks import InStep, Ranks, buffers_of_first, is_sharded
+from usual_suspects.recorder.recording import Recording
 from usual_suspects.recorder.samples import Samples, part
-from usual_suspects.recorder.shards import joined_columns, make_folder
 from usual_suspects.recorder.step_rates import StepRates
 
 _PATIENCE_AFTER_FAILURE = timedelta(minutes=1)
@@ -58,6 +55,10 @@ class TraceRecorder:
     output z is recorded as the logits 0 and z of the classes 0 and 1. `run` runs the model on a batch where that takes
     more than `model(*inputs)` or `model(**inputs)`. `classes` are the class names, in the order of the logits; `ids` and
     `reference_ids` name the samples.
+
+    `existing` says what becomes of a recording that is at `path` already, as a file or as the arrays of a run that was not closed:
+    "refuse" raises ValueError, "continue" goes on with it if it is of the same samples and last layer, "replace" begins anew. Epochs of it
+    from the first that this run records on are replaced.
 
     The file has, for n samples, c classes and d inputs of the last layer: `labels` (n), `logits_E` (n x c) and `activations_E`
     (n x d) of each epoch E, or `activations` where they never change, `inner_E` (what enters the Linear layer before) of the first
@@ -88,12 +89,16 @@ class TraceRecorder:
         reference_ids: Sequence[str] | Sequence[int] | None = None,
         head: nn.Linear | None = None,
         run: RunBatch = run_batch,
+        existing: str = "refuse",
     ) -> None:
         self.path = Path(path)
         self._model, self._run, self._ranks = _plain(model), run, Ranks()
         given = {"": train} | ({} if reference is None else {"reference_": reference})
         names = {"classes": _list_of(classes), "ids": _list_of(ids), "reference_ids": _list_of(reference_ids)}
         self._ranks.agree({"path=": self.path.name, "classes=": names["classes"], "head=": type(head).__name__})
+        self._ranks.agree({"existing=": existing})
+        if existing not in EXISTING:
+            raise ValueError(f"existing={existing!r} is none of {', '.join(EXISTING)}")
         self._samples = Samples(given, names, self._model, run, self._ranks)
         linear = head is None or isinstance(head, nn.Linear)
         if not linear:
@@ -110,11 +115,10 @@ class TraceRecorder:
         self._samples.join_ids()
         warn_of_shared_weights(self._model, self.head)
         warn_of_frozen_head(self.head)
-        self._folder = make_folder(self.path, self._ranks)
+        self._recording = Recording(self.path, existing, self._samples, self.head, self._ranks)
         self.steps = StepRates(self._model, self.head)
-        self._rates: dict[int, float] = {}
+        self._last, self._closed = 0, False  # the last epoch of this run
         self._fault = "call record at the end of each epoch"  # why nothing is recorded
-        self._columns: dict[str, ArrayFile] = {}
 
     def record(self, learning_rate: float | torch.optim.Optimizer | None = None, epoch: int | None = None) -> None:
         """Record the model as it is now, at the end of an epoch: the next one after the last recorded if left out.
@@ -127,6 +131,10 @@ class TraceRecorder:
         that does not rise, a rate below 0, an optimizer that does not hold the last layer, samples in another order than before, and
         where the first epoch to be recorded has other outputs than those of the last layer.
         """
+        if self._closed:
+            raise ValueError(
+                f'{self.path} is closed; to add epochs make another TraceRecorder with existing="continue"'
+            )
         rate, epoch = self._ranks.together("record", partial(self._next_epoch, learning_rate, epoch))
         weight = 0.0 if is_sharded(self._model) else float(self.head.weight.detach().double().abs().sum())
         self._ranks.agree({"epoch=": epoch})
@@ -141,7 +149,8 @@ class TraceRecorder:
             message = f"a rate of 0 was given for epoch {epoch}; its steps had {rate:g} on average, which is recorded"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._check_same_model(weight)
-        if len(self._rates) >= MOST_EPOCHS:
+        self._recording.begin(epoch)
+        if len(self._recording.rates) >= MOST_EPOCHS:
             message = f"epoch {epoch} is not recorded: the service reads {MOST_EPOCHS:,} at most; record every tenth epoch, say"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
             return
@@ -153,19 +162,17 @@ class TraceRecorder:
                 faults = self._ranks.gather(passed if isinstance(passed, str) else None, f"epoch {epoch}")
                 fault = next((one for one in faults if one is not None), None)
                 if fault is not None or isinstance(passed, str):
-                    if fault == _OTHER_OUTPUT and not self._rates:
+                    if fault == _OTHER_OUTPUT and not self._recording.rates:
                         raise ValueError(f"epoch {epoch}: {fault}")
                     self._skip(epoch, fault or "")
                     return
                 columns, labels[prefix] = passed
                 found |= columns
-        self._samples.check_order(labels)
-        self._drop_middle_inner()
-        self._columns |= found
-        self._rates[epoch] = rate
+        self._recording.add(epoch, rate, found, labels)
+        self._last = epoch
 
     def close(self) -> Path:
-        """Write the file and return its path. Raises ValueError where no epoch was recorded.
+        """Write the file and return its path, again and again. Raises ValueError where no epoch was recorded.
 
         In a process group rank 0 writes the file of all ranks, and all ranks return once it is there. Raises RuntimeError, on all
         ranks, for a rank that ended or does not come within the timeout of the group, and OSError for a file of a rank that rank 0
@@ -174,43 +181,25 @@ class TraceRecorder:
         return self._close(None)
 
     def _close(self, patience: timedelta | None) -> Path:
-        if not self._rates:
+        if self._closed:
+            return self.path
+        if not self._recording.rates:
             raise ValueError(f"nothing was recorded: {self._fault}")
-        shards = self._ranks.each("close", self._complete, patience)
-        self._ranks.first_alone("close", lambda tick: self._join(shards, tick))
+        shards = self._ranks.each("close", self._recording.complete, patience)
+        self._ranks.first_alone("close", lambda tick: self._recording.write(shards, tick))
         self._ranks.close()
         self.steps.close()
+        self._closed = True
         return self.path
-
-    def _complete(self) -> dict[str, ArrayFile]:
-        """All arrays of this rank."""
-        labels = {f"{prefix}labels": values.numpy() for prefix, values in self._samples.labels.items()}
-        return self._columns | {name: self._store(name, values) for name, values in labels.items()}
-
-    def _join(self, shards: Sequence[Mapping[str, ArrayFile]], tick: Callable[[], None]) -> None:
-        """Write the file from the arrays of all ranks, and remove these."""
-        columns = joined_columns(self._folder.parent, shards, self._samples.kept)
-        columns["learning_rates"] = whole(
-            self._store("learning_rates", np.array(list(self._rates.values()), np.float64))
-        )
-        names = self._samples.names
-        for name, values in names.items():
-            if values is not None and are_numbers(name, values):
-                columns[name] = whole(self._store(name, np.array(list(values), np.int64)))
-        bias = "true" if self.head.bias is not None else "false"
-        # Labels are columns of the logits, even where classes are called 1 to 5.
-        metadata = metadata_of(names) | {"bias": bias, "labels": "columns"}
-        write_safetensors(self.path, _shared_activations_once(columns, list(self._rates)), metadata, tick)
-        shutil.rmtree(self._folder.parent)
 
     def __enter__(self) -> "TraceRecorder":
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, failure: BaseException | None, *_more: object) -> None:
         # The epochs recorded before a training failed are complete.
-        if failure is None or (self._rates and self._ranks.count == 1):
+        if failure is None or (self._recording.rates and self._ranks.count == 1):
             self.close()
-        elif self._rates:
+        elif self._recording.rates:
             try:
                 self._close(_PATIENCE_AFTER_FAILURE)
             except (RuntimeError, OSError) as error:
@@ -235,9 +224,9 @@ class TraceRecorder:
 
     def _next_epoch(self, given: float | torch.optim.Optimizer | None, epoch: int | None) -> tuple[float | None, int]:
         """Rate and number of an epoch; no rate where none was given and no step was seen."""
-        epoch = max(self._rates, default=0) + 1 if epoch is None else epoch
-        if epoch <= max(self._rates, default=0):
-            raise ValueError(f"epoch {epoch} after epoch {max(self._rates)}: epochs must rise")
+        epoch = max(self._recording.rates, default=0) + 1 if epoch is None else epoch
+        if epoch <= self._last:
+            raise ValueError(f"epoch {epoch} after epoch {self._last}: epochs must rise")
         now = self.steps.current(given) if isinstance(given, torch.optim.Optimizer) else given
         mean = self.steps.take(needed=given is None)
         # A number other than 0 is taken as it is; 0 is what a schedule may leave behind.
@@ -267,7 +256,7 @@ class TraceRecorder:
     def _run_epoch(self, prefix: str, epoch: int) -> tuple[dict[str, ArrayFile], Tensor] | str:
         """Arrays and labels of this rank's samples, or why they are not to be recorded."""
         names = [f"{prefix}{kind}_{epoch}" for kind in ("logits", "activations", "inner")]
-        growing = [GrowingArray(self._folder / name) for name in names]
+        growing = [GrowingArray(self._recording.folder / name) for name in names]
         labels = [torch.zeros(0, dtype=torch.int64)]
         fault: str | None = None
         complete, start = False, self._samples.shares[prefix].start
@@ -293,33 +282,7 @@ class TraceRecorder:
         if fault is not None:
             return fault
         done = dict(zip(names, (column.done() for column in growing), strict=True))
-        return {name: self._same_or_new(name, column) for name, column in done.items() if column.shape[0]}, torch.cat(
-            labels
-        )
-
-    def _same_or_new(self, name: str, column: ArrayFile) -> ArrayFile:
-        """The same array of an earlier epoch where there is one, so that frozen layers are stored once."""
-        kind = name.rpartition("_")[0]
-        for other, known in self._columns.items():
-            if other.rpartition("_")[0] == kind and known.digest == column.digest:
-                column.path.unlink()
-                return known
-        return column
-
-    def _drop_middle_inner(self) -> None:
-        """Delete inputs of the layer before the last of the epochs between the first and the last, which are not used."""
-        if len(self._rates) < 2:
-            return
-        last = max(self._rates)
-        for prefix in self._samples.shares:
-            column = self._columns.pop(f"{prefix}inner_{last}", None)
-            if column is not None and all(column.path != other.path for other in self._columns.values()):
-                column.path.unlink()
-
-    def _store(self, name: str, values: Any) -> ArrayFile:
-        growing = GrowingArray(self._folder / name)
-        growing.add(values)
-        return growing.done()
+        return done, torch.cat(labels)
 
 
 def _list_of(values: Any) -> Sequence[Any] | None:
@@ -344,14 +307,3 @@ def _plain(model: nn.Module) -> nn.Module:
     if inside is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inside = model.module
     return _plain(inside) if isinstance(inside, nn.Module) else model
-
-
-def _shared_activations_once(columns: dict[str, JoinedArray], epochs: list[int]) -> dict[str, JoinedArray]:
-    """The arrays with one name for activations that are the same at every epoch, for training and reference alike."""
-    prefixes = [name.removesuffix("labels") for name in columns if name.endswith("labels")]
-    first = {prefix: columns[f"{prefix}activations_{epochs[0]}"] for prefix in prefixes}
-    each = {f"{prefix}activations_{epoch}": prefix for prefix in prefixes for epoch in epochs}
-    if len(epochs) < 2 or any(columns[name] != first[prefix] for name, prefix in each.items()):
-        return columns
-    rest = {name: column for name, column in columns.items() if name not in each}
-    return rest | {f"{prefix}activations": column for prefix, column in first.items()}

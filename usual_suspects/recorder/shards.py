@@ -1,6 +1,7 @@
 """The folders in which ranks write their arrays, side by side, and the columns of all ranks that become one file."""
 
 import dataclasses
+import re
 import secrets
 import shutil
 import socket
@@ -19,18 +20,19 @@ _SEEN_WITHIN_S = 10.0  # by which file systems of networks show what another hos
 _MARK = "written-by"
 
 
-def make_folder(path: Path, ranks: Ranks) -> Path:
-    """Make an empty folder for the arrays of this rank, beside those of the others. Raises RuntimeError unless rank 0 sees all."""
-    root = path.with_name(path.name + ".arrays")
-    own = _of_rank(root, ranks.rank)
-    if ranks.rank == 0:
+def make_folder(path: Path, ranks: Ranks, *, keep: bool) -> Path:
+    """Make a folder for the arrays of this rank, beside those of the others; empty, unless what is there is kept. Raises RuntimeError unless rank 0 sees all."""
+    own = folder_of(path, ranks.rank)
+    root = own.parent
+    if ranks.rank == 0 and not keep:
         shutil.rmtree(root, ignore_errors=True)
     ranks.gather(None, "emptying the folder of the arrays")
-    shutil.rmtree(own, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(own, ignore_errors=True)
     mark, host = secrets.token_hex(8), socket.gethostname()
 
     def write() -> tuple[str, str]:
-        own.mkdir(parents=True)
+        own.mkdir(parents=True, exist_ok=keep)
         (own / _MARK).write_text(mark)
         return mark, host
 
@@ -53,6 +55,19 @@ def joined_columns(
         files = [_found(root, rank, file) if len(shards) > 1 else file for rank, file in held]
         joined[name] = JoinedArray(tuple(files), tuple(masks[rank] for rank, _ in held))
     return joined
+
+
+def folder_of(path: Path, rank: int) -> Path:
+    """The folder for the arrays of a rank while the file at `path` is recorded."""
+    return _of_rank(path.with_name(path.name + ".arrays"), rank)
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether something else is where the folders of the ranks would be."""
+    root = folder_of(path, 0).parent
+    if not root.is_dir():
+        return root.exists()
+    return any(re.fullmatch(r"rank-\d+", one.name) is None for one in root.iterdir())
 
 
 def _of_rank(root: Path, rank: int) -> Path:

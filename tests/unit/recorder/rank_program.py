@@ -149,6 +149,19 @@ def all_cases(rank: int) -> dict[str, Any]:
     return found
 
 
+def continued(rank: int) -> None:
+    """Runs of one epoch each: the first is closed, the second ends before it, the third goes on with both."""
+    model: Any = network()
+    for epoch in range(1, 4):
+        with torch.no_grad():
+            model[-1].weight.mul_(2)
+        ids = [f"s{place}" for place in own_places(rank)]
+        recorder = TraceRecorder(model, own_samples(rank), FOLDER / "continued", ids=ids, existing="continue")
+        recorder.record(0.1)
+        if epoch != 2:
+            recorder.close()
+
+
 def refusals(rank: int) -> dict[str, str]:
     shards._SEEN_WITHIN_S = 0.2
     recorder_module._PATIENCE_AFTER_FAILURE = timedelta(seconds=0.3)
@@ -157,14 +170,14 @@ def refusals(rank: int) -> dict[str, str]:
     model, path = network(), FOLDER / "refused"
 
     def closed() -> None:
-        recorder = TraceRecorder(model, samples(), path)
+        recorder = TraceRecorder(model, samples(), path, existing="replace")
         recorder.record(0.1)
         if rank:
-            (recorder._folder / "logits_1").unlink()
+            (recorder._recording.folder / "logits_1").unlink()
         recorder.close()
 
     def other_weights() -> None:
-        recorder = TraceRecorder(model, samples(), path)
+        recorder = TraceRecorder(model, samples(), path, existing="replace")
         with torch.no_grad():
             model[-1].weight.mul_(1 + rank)  # type: ignore[operator]  # a Linear layer
         recorder.record(0.1)
@@ -172,7 +185,7 @@ def refusals(rank: int) -> dict[str, str]:
     def diverged() -> None:
         inputs, labels = samples().tensors
         inputs[-1] = torch.inf  # of the share of rank 1
-        TraceRecorder(model, (inputs, labels), path).record(0.1)
+        TraceRecorder(model, (inputs, labels), path, existing="replace").record(0.1)
 
     def failed(ranks: Sequence[int], name: str) -> None:
         with TraceRecorder(model, samples(), FOLDER / name) as recorder:
@@ -186,7 +199,7 @@ def refusals(rank: int) -> dict[str, str]:
         "wrong labels": said_by(lambda: TraceRecorder(model, wrong, path, ids=ids)),
         "another folder": said_by(lambda: TraceRecorder(model, samples(), FOLDER / f"disk {rank}" / "run")),
         "lost shard": said_by(closed),
-        "other epoch": said_by(lambda: TraceRecorder(model, samples(), path).record(0.1, 1 + rank)),
+        "other epoch": said_by(lambda: TraceRecorder(model, samples(), path, existing="replace").record(0.1, 1 + rank)),
         "diverged": said_by(diverged),
         "all failed": said_by(lambda: failed((0, 1), "all failed")),
         "one failed": said_by(lambda: failed((1,), "one failed")),
@@ -206,6 +219,7 @@ if __name__ == "__main__":
     distributed.init_process_group(
         "gloo", f"file://{FOLDER / 'store'}", rank=number, world_size=2, timeout=timedelta(seconds=60)
     )
+    continued(number)
     seen = all_cases(number) | refusals(number) | last_step(number)
     (FOLDER / f"rank-{number}.json").write_text(json.dumps(seen))
     os._exit(0)  # with the group as it is

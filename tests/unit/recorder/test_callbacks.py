@@ -19,10 +19,13 @@ def recorded(path: Path) -> tuple[set[str], Any]:
         return set(file.keys()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
 
 
-def trained(folder: Path, *, body_rate: float | None = None, **options: Any) -> tuple[Any, torch.Tensor]:
+def trained(
+    folder: Path, *, body_rate: float | None = None, saved: bool = False, resumed: bool = False, **options: Any
+) -> tuple[Any, torch.Tensor]:
     """A text model of three classes after the Trainer, recorded in "run", and its tokens; an epoch has five steps.
 
-    `body_rate`: of all but the last layer, which has .1; left out, all parameters are in groups of the Trainer.
+    `body_rate`: of all but the last layer, which has .1; left out, all parameters are in groups of the Trainer. `saved`: a
+    checkpoint at each epoch, from the last of which a training may be `resumed`.
     """
     pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
     from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
@@ -40,7 +43,7 @@ def trained(folder: Path, *, body_rate: float | None = None, **options: Any) -> 
         per_device_train_batch_size=8,
         learning_rate=0.1,
         report_to=[],
-        save_strategy="no",
+        save_strategy="epoch" if saved else "no",
         use_cpu=True,
         disable_tqdm=True,
         **options,
@@ -52,7 +55,8 @@ def trained(folder: Path, *, body_rate: float | None = None, **options: Any) -> 
             groups = ({"params": model.bert.parameters(), "lr": body_rate}, {"params": model.classifier.parameters()})
             own = (torch.optim.SGD(groups, lr=0.1), None)
         callback = TraceCallback(folder / "run")
-        Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[callback], optimizers=own).train()
+        trainer = Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[callback], optimizers=own)
+        trainer.train(resume_from_checkpoint=resumed)
     return model, tokens
 
 
@@ -87,6 +91,17 @@ def test_a_trainer_in_mixed_precision_is_recorded_with_the_rates_of_its_last_lay
     torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.08, 0.03], dtype=torch.float64))
 
 
+def test_a_trainer_of_hugging_face_that_is_resumed_goes_on_with_its_recording(tmp_path: Path) -> None:
+    trained(tmp_path, num_train_epochs=2, saved=True)
+    _, before = recorded(tmp_path / "run")
+    with pytest.raises(ValueError, match='give existing="continue"'):
+        trained(tmp_path, num_train_epochs=2)
+    trained(tmp_path, num_train_epochs=3, saved=True, resumed=True)
+    _, arrays = recorded(tmp_path / "run")
+    assert {name for name in arrays if "logits" in name} == {"logits_1", "logits_2", "logits_3"}
+    assert torch.equal(arrays["logits_2"], before["logits_2"])
+
+
 def begun(folder: Path, problem: Any, **options: Any) -> Any:
     """The callback of a Trainer whose model has one output, after the training has begun."""
     from transformers import BertConfig, BertForSequenceClassification
@@ -97,7 +112,7 @@ def begun(folder: Path, problem: Any, **options: Any) -> Any:
     config.num_labels, config.problem_type = 1, problem
     samples = [{"input_ids": torch.tensor([1, 2, place % 5]), "labels": float(place % 2)} for place in range(N)]
     callback = TraceCallback(folder / "run", **options)
-    state = SimpleNamespace(is_world_process_zero=True)
+    state = SimpleNamespace(is_world_process_zero=True, global_step=0)
     loader: Any = torch.utils.data.DataLoader(samples)  # type: ignore[arg-type]  # a list is a dataset, too
     callback.on_train_begin(None, state, None, model=BertForSequenceClassification(config), train_dataloader=loader)
     return callback
@@ -107,13 +122,13 @@ def test_a_single_output_of_hugging_face_is_refused_as_regression_before_the_tra
     with pytest.raises(ValueError, match="num_labels=1 is trained by the squared error"):
         begun(tmp_path, None)
     for problem, options in (("multi_label_classification", {}), (None, {"classes": ["no", "yes"]})):
-        callback = begun(tmp_path, problem, **options)
+        callback = begun(tmp_path, problem, existing="replace", **options)
         callback._recorder.record(0.1)
         callback.on_train_end(None, None, None)
         assert recorded(tmp_path / "run")[1]["logits_1"].shape == (N, 2)
 
 
-def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
+def test_a_trainer_of_lightning_is_recorded_and_goes_on_where_it_is_resumed(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -144,17 +159,20 @@ def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
 
         x, y = torch.randn(N, WIDTH), torch.arange(N) % CLASSES
         samples, module = TensorDataset(x, y), Module()
-        pl.Trainer(
-            max_epochs=2,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=tmp_path,
-            callbacks=[TraceCallback(tmp_path / "run", samples)],
-        ).fit(module, torch.utils.data.DataLoader(samples, batch_size=8, shuffle=True))
+        for epochs, checkpoint in ((2, None), (3, tmp_path / "checkpoint")):
+            trainer = pl.Trainer(
+                max_epochs=epochs,
+                accelerator="cpu",
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=tmp_path,
+                callbacks=[TraceCallback(tmp_path / "run", samples)],
+            )
+            trainer.fit(module, torch.utils.data.DataLoader(samples, batch_size=8, shuffle=True), ckpt_path=checkpoint)
+            trainer.save_checkpoint(tmp_path / "checkpoint")
     _, arrays = recorded(tmp_path / "run")
-    torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.5, 0.05], dtype=torch.float64))
+    torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.5, 0.05, 0.005], dtype=torch.float64))
     assert arrays["activations"].shape == (N, WIDTH)
-    torch.testing.assert_close(arrays["logits_2"], module(x).detach())
+    torch.testing.assert_close(arrays["logits_3"], module(x).detach())

@@ -86,6 +86,15 @@ def test_a_sample_of_both_ranks_is_there_once_as_the_first_of_them_saw_it(folder
         torch.testing.assert_close(found[name], values, rtol=1e-4, atol=1e-5)  # other samples share a batch
 
 
+def test_ranks_go_on_with_what_they_recorded_before_they_ended(folder: Path) -> None:
+    arrays, _ = opened(folder / "continued")
+    assert arrays["learning_rates"].tolist() == [RATE] * 3
+    for epoch in (2, 3):
+        head: Any = network()[-1]
+        expected = arrays[f"activations_{epoch}"] @ (head.weight * 2**epoch).T + head.bias
+        torch.testing.assert_close(arrays[f"logits_{epoch}"], expected.detach(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["flat", "sharded"])
 @pytest.mark.parametrize("own", ["", " own"])
 def test_a_sharded_model_gives_what_a_replicated_one_gives(folder: Path, kind: str, own: str) -> None:
