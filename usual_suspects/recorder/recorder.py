@@ -33,7 +33,7 @@ from usual_suspects.recorder.forward_pass import (
     run_batch,
 )
 from usual_suspects.recorder.ranks import InStep, Ranks, buffers_of_first, is_sharded
-from usual_suspects.recorder.recording import Recording
+from usual_suspects.recorder.recorded_epochs import RecordedEpochs
 from usual_suspects.recorder.samples import Samples, part
 from usual_suspects.recorder.step_rates import StepRates
 
@@ -115,7 +115,7 @@ class TraceRecorder:
         self._samples.join_ids()
         warn_of_shared_weights(self._model, self.head)
         warn_of_frozen_head(self.head)
-        self._recording = Recording(self.path, existing, self._samples, self.head, self._ranks)
+        self._epochs = RecordedEpochs(self.path, existing, self._samples, self.head, self._ranks)
         self.steps = StepRates(self._model, self.head)
         self._last, self._closed = 0, False  # the last epoch of this run
         self._fault = "call record at the end of each epoch"  # why nothing is recorded
@@ -149,8 +149,8 @@ class TraceRecorder:
             message = f"a rate of 0 was given for epoch {epoch}; its steps had {rate:g} on average, which is recorded"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._check_same_model(weight)
-        self._recording.begin(epoch)
-        if len(self._recording.rates) >= MOST_EPOCHS:
+        self._epochs.begin(epoch)
+        if len(self._epochs.rates) >= MOST_EPOCHS:
             message = f"epoch {epoch} is not recorded: the service reads {MOST_EPOCHS:,} at most; record every tenth epoch, say"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
             return
@@ -162,13 +162,13 @@ class TraceRecorder:
                 faults = self._ranks.gather(passed if isinstance(passed, str) else None, f"epoch {epoch}")
                 fault = next((one for one in faults if one is not None), None)
                 if fault is not None or isinstance(passed, str):
-                    if fault == _OTHER_OUTPUT and not self._recording.rates:
+                    if fault == _OTHER_OUTPUT and not self._epochs.rates:
                         raise ValueError(f"epoch {epoch}: {fault}")
                     self._skip(epoch, fault or "")
                     return
                 columns, labels[prefix] = passed
                 found |= columns
-        self._recording.add(epoch, rate, found, labels)
+        self._epochs.add(epoch, rate, found, labels)
         self._last = epoch
 
     def close(self) -> Path:
@@ -183,10 +183,10 @@ class TraceRecorder:
     def _close(self, patience: timedelta | None) -> Path:
         if self._closed:
             return self.path
-        if not self._recording.rates:
+        if not self._epochs.rates:
             raise ValueError(f"nothing was recorded: {self._fault}")
-        shards = self._ranks.each("close", self._recording.complete, patience)
-        self._ranks.first_alone("close", lambda tick: self._recording.write(shards, tick))
+        shards = self._ranks.each("close", self._epochs.complete, patience)
+        self._ranks.first_alone("close", lambda tick: self._epochs.write(shards, tick))
         self._ranks.close()
         self.steps.close()
         self._closed = True
@@ -197,9 +197,9 @@ class TraceRecorder:
 
     def __exit__(self, _kind: type[BaseException] | None, failure: BaseException | None, *_more: object) -> None:
         # The epochs recorded before a training failed are complete.
-        if failure is None or (self._recording.rates and self._ranks.count == 1):
+        if failure is None or (self._epochs.rates and self._ranks.count == 1):
             self.close()
-        elif self._recording.rates:
+        elif self._epochs.rates:
             try:
                 self._close(_PATIENCE_AFTER_FAILURE)
             except (RuntimeError, OSError) as error:
@@ -224,7 +224,7 @@ class TraceRecorder:
 
     def _next_epoch(self, given: float | torch.optim.Optimizer | None, epoch: int | None) -> tuple[float | None, int]:
         """Rate and number of an epoch; no rate where none was given and no step was seen."""
-        epoch = max(self._recording.rates, default=0) + 1 if epoch is None else epoch
+        epoch = max(self._epochs.rates, default=0) + 1 if epoch is None else epoch
         if epoch <= self._last:
             raise ValueError(f"epoch {epoch} after epoch {self._last}: epochs must rise")
         now = self.steps.current(given) if isinstance(given, torch.optim.Optimizer) else given
@@ -256,7 +256,7 @@ class TraceRecorder:
     def _run_epoch(self, prefix: str, epoch: int) -> tuple[dict[str, ArrayFile], Tensor] | str:
         """Arrays and labels of this rank's samples, or why they are not to be recorded."""
         names = [f"{prefix}{kind}_{epoch}" for kind in ("logits", "activations", "inner")]
-        growing = [GrowingArray(self._recording.folder / name) for name in names]
+        growing = [GrowingArray(self._epochs.folder / name) for name in names]
         labels = [torch.zeros(0, dtype=torch.int64)]
         fault: str | None = None
         complete, start = False, self._samples.shares[prefix].start

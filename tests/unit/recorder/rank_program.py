@@ -173,7 +173,7 @@ def refusals(rank: int) -> dict[str, str]:
         recorder = TraceRecorder(model, samples(), path, existing="replace")
         recorder.record(0.1)
         if rank:
-            (recorder._recording.folder / "logits_1").unlink()
+            (recorder._epochs.folder / "logits_1").unlink()
         recorder.close()
 
     def other_weights() -> None:

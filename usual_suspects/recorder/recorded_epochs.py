@@ -23,7 +23,7 @@ from usual_suspects.recorder.samples import Samples
 from usual_suspects.recorder.shards import joined_columns, make_folder
 
 
-class Recording:
+class RecordedEpochs:
     """Rates and arrays of the epochs recorded at a path, by this run and by one that it continues. All ranks make one alike.
 
     Raises ValueError for what is at the path and must not be replaced, see `find_earlier`.
