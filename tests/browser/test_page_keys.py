@@ -85,6 +85,7 @@ def test_a_key_that_was_withdrawn_is_not_sent_again_and_what_was_decided_waits_f
     client.delete(f"/keys/{held['id']}", headers=_ADMIN).raise_for_status()
     listed.keyboard.press("k")
     expect(listed.get_by_text("Your key has expired or was withdrawn.")).to_be_visible()
+    listed.wait_for_timeout(_LATER_MS)
     under_way = wrong_keys(watched)  # together, before the first of them was refused
     listed.wait_for_timeout(_LATER_MS)
     assert 1 <= wrong_keys(watched) == under_way <= 6
