@@ -17,6 +17,7 @@ from usual_suspects.recorder.samples import Samples
 from usual_suspects.recorder.shards import folder_of, is_foreign
 
 EXISTING = ("refuse", "continue", "replace")
+_HEAD_BYTES, _LARGEST_HEAD = 8, 100_000_000  # of a safetensors file
 _PROGRESS = "recorded.json"
 _KINDS = ("logits", "activations")  # without which an epoch is of no use
 _CHOICE = 'existing="replace" to begin anew (it is then lost), or another path='
@@ -75,15 +76,19 @@ def check_same(path: Path, earlier: Mark, mark: Mark) -> None:
         )
 
 
-def find_earlier(path: Path, existing: str, mark: Mark, ranks: Ranks) -> Earlier:
+def find_earlier(path: Path, existing: str | None, mark: Mark, ranks: Ranks) -> Earlier:
     """What is to be continued at a path. Raises ValueError, on all ranks, for what is there and must not be replaced."""
     own = ranks.together("looking for an earlier recording", lambda: _look(path, ranks.rank))
     left = ranks.gather(None if own is None else (own.ranks, own.mark, own.rates, own.follows), "comparing recordings")
-    there = ranks.gather(path.exists(), "looking for an earlier recording")[0]
+    there, is_recording = ranks.gather((_has_content(path), _is_recording(path)), "looking for an earlier recording")[0]
     epochs = sorted({epoch for one in left if one is not None for epoch in one[2]})
-    if existing == "refuse" and (there or epochs):
+    # Who saves a result again means to replace it; what no run has finished, or another program wrote, is not ours to drop.
+    refused = there and (existing == "refuse" or not is_recording)
+    if existing in (None, "refuse") and (refused or epochs):
         what = (
-            f"{path} is there" if there else f"{path}.arrays has epochs {_listed(epochs)} of a run that was not closed"
+            f"{path} is there"
+            if refused
+            else f"{path}.arrays has epochs {_listed(epochs)} of a run that was not closed"
         )
         raise ValueError(
             f'{what}; give existing="continue" to go on with that recording, say from a checkpoint of the model, {_CHOICE}'
@@ -155,6 +160,21 @@ def _look(path: Path, rank: int) -> _Progress | None:
     epochs = {int(epoch): rate for epoch, rate in stored["rates"].items()}
     rates = {epoch: rate for epoch, rate in epochs.items() if epoch < min(lost, default=epoch + 1)}
     return _Progress(stored["ranks"], stored["mark"], rates, whole, stored["follows"]) if rates else None
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a file is a finished recording, by the head of its safetensors."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(_HEAD_BYTES), "little")
+            head = json.loads(file.read(min(size, _LARGEST_HEAD)))
+        return head["__metadata__"]["labels"] == "columns"  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _of_file(path: Path, mark: Mark, ranks: Ranks) -> tuple[Mark, dict[str, ArrayFile], dict[int, float]]:

@@ -29,7 +29,7 @@ class RecordedEpochs:
     Raises ValueError for what is at the path and must not be replaced, see `find_earlier`.
     """
 
-    def __init__(self, path: Path, existing: str, samples: Samples, head: nn.Linear, ranks: Ranks) -> None:
+    def __init__(self, path: Path, existing: str | None, samples: Samples, head: nn.Linear, ranks: Ranks) -> None:
         self._path, self._samples, self._head, self._ranks = path, samples, head, ranks
         self._mark = mark_of(samples, head, ranks)
         self._earlier = find_earlier(path, existing, self._mark, ranks)

@@ -58,7 +58,8 @@ class TraceRecorder:
 
     `existing` says what becomes of a recording that is at `path` already, as a file or as the arrays of a run that was not closed:
     "refuse" raises ValueError, "continue" goes on with it if it is of the same samples and last layer, "replace" begins anew. Epochs of it
-    from the first that this run records on are replaced.
+    from the first that this run records on are replaced. Left out, a finished recording is replaced when this one is closed; arrays of a run
+    that was not closed, and files of another kind, raise ValueError.
 
     The file has, for n samples, c classes and d inputs of the last layer: `labels` (n), `logits_E` (n x c) and `activations_E`
     (n x d) of each epoch E, or `activations` where they never change, `inner_E` (what enters the Linear layer before) of the first
@@ -89,7 +90,7 @@ class TraceRecorder:
         reference_ids: Sequence[str] | Sequence[int] | None = None,
         head: nn.Linear | None = None,
         run: RunBatch = run_batch,
-        existing: str = "refuse",
+        existing: str | None = None,
     ) -> None:
         self.path = Path(path)
         self._model, self._run, self._ranks = _plain(model), run, Ranks()
@@ -97,7 +98,7 @@ class TraceRecorder:
         names = {"classes": _list_of(classes), "ids": _list_of(ids), "reference_ids": _list_of(reference_ids)}
         self._ranks.agree({"path=": self.path.name, "classes=": names["classes"], "head=": type(head).__name__})
         self._ranks.agree({"existing=": existing})
-        if existing not in EXISTING:
+        if existing is not None and existing not in EXISTING:
             raise ValueError(f"existing={existing!r} is none of {', '.join(EXISTING)}")
         self._samples = Samples(given, names, self._model, run, self._ranks)
         linear = head is None or isinstance(head, nn.Linear)

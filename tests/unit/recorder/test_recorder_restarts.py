@@ -104,7 +104,10 @@ def test_nothing_is_replaced_unless_it_is_asked_for(tmp_path: Path, close: bool)
         r'run is there; give existing="continue"' if close else r"run.arrays has epochs 1 to 2 of a run that was not"
     )
     with pytest.raises(ValueError, match=match):
-        recorder(path, 0)
+        recorder(path, 0, existing="refuse")
+    if not close:
+        with pytest.raises(ValueError, match=match):
+            recorder(path, 0)
     assert {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()} == before
     made = recorder(path, 0, existing="replace")
     made.record(0.1)
@@ -159,8 +162,19 @@ def test_samples_of_an_own_run_are_compared_by_the_first_record(tmp_path: Path) 
         other.record(0.1)
 
 
-@pytest.mark.parametrize("existing", ["refuse", "continue"])
-def test_a_file_of_another_kind_is_not_replaced(tmp_path: Path, existing: str) -> None:
+def test_a_finished_recording_stays_until_the_next_one_is_closed_and_an_empty_file_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.touch()
+    part(path, range(1, 3), close=True)
+    before = path.read_bytes()
+    made = recorder(path, 0)
+    made.record(0.1)
+    assert path.read_bytes() == before
+    assert {name for name in opened(made.close()) if name.startswith("logits_")} == {"logits_1"}
+
+
+@pytest.mark.parametrize("existing", [None, "refuse", "continue"])
+def test_a_file_of_another_kind_is_not_replaced(tmp_path: Path, existing: str | None) -> None:
     (tmp_path / "run").write_text("weights of a week")
     with pytest.raises(ValueError, match=r'give .*existing="replace" to begin anew'):
         recorder(tmp_path / "run", 0, existing=existing)
