@@ -3,24 +3,12 @@
 import base64
 import os
 import re
-from collections.abc import Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -28,18 +16,12 @@ from pydantic_settings import (
     SecretsSettingsSource,
     SettingsConfigDict,
 )
-from pydantic_settings import (
-    SettingsError as PydanticSettingsError,
-)
 
 _FERNET_KEY_BYTES = 32
-_PREFIX = "SUSPECTS_"
+PREFIX = "SUSPECTS_"
 _A_CENTURY_DAYS = 36_525
 Seconds = Annotated[float, Field(le=_A_CENTURY_DAYS * 86_400)]  # what a calendar can count with
 Days = Annotated[float, Field(le=_A_CENTURY_DAYS)]
-# Variables of the client, of tests and of programs beside the service.
-_NO_SETTINGS = frozenset({"SUSPECTS_URL", "SUSPECTS_KEY", "SUSPECTS_MCP_TOKEN", "SUSPECTS_DATA"})
-_LIKE = 0.9
 _DATABASES = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
 _BROKERS = frozenset({"redis", "rediss"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -62,7 +44,7 @@ class GroupAccess(BaseModel):
 class Settings(BaseSettings):
     """All settings as one immutable value, which is passed on and never built at import."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     home: Path = Field(Path("~/.usual-suspects"), description="Folder of uploads, checkpoints and evidence.")
     secrets: Path | None = Field(
@@ -406,38 +388,6 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's SQLAlchemy URL."""
         return self.database_url or f"sqlite:///{self.home / 'suspects.db'}"
-
-
-class SettingsError(Exception):
-    """The environment has settings that cannot be. `faults` has a line for each, which names its variable."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
-
-
-def read_settings(**given: Any) -> Settings:
-    """The settings of the environment, with these in place of their variables. Raises SettingsError."""
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        raise SettingsError([_fault(one) for one in error.errors()]) from None
-    except PydanticSettingsError as error:  # a variable that holds no JSON where it must
-        raise SettingsError([str(error)]) from None
-
-
-def _fault(error: ErrorDetails) -> str:
-    said = error["msg"].removeprefix("Value error, ")
-    name = ".".join(map(str, error["loc"]))
-    return f"{_PREFIX}{name.upper()}: {said}" if name else said
-
-
-def misspelt_settings(environment: Mapping[str, str]) -> list[str]:
-    """Variables that are no settings but are named nearly like one, each with that one."""
-    names = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    others = [one for one in environment if one.startswith(_PREFIX) and one not in names | _NO_SETTINGS]
-    found = [(one, get_close_matches(one, sorted(names), 1, _LIKE)) for one in sorted(others)]
-    return [f"{one} is no setting; {like[0]} is" for one, like in found if like]
 
 
 # Where services of earlier versions send every job. Those of this one send it to the queue of service.domain.job_queue.

@@ -334,9 +334,11 @@ class ColumnCounts:
         texts = vectors.bracketed(texts)
         texts, weights = _chosen(texts, weights, pc.starts_with(texts, "["))
         self.bracketed += _weight(weights, pc.ends_with(texts, "]"))
-        self.shortened += _weight(weights, vectors.has_gap(texts))
         self.nested += _weight(weights, vectors.is_nested(texts))
         texts, weights = _chosen(texts, weights, vectors.is_bracketed(texts))
+        gaps = vectors.has_gap(texts)
+        self.shortened += _weight(weights, gaps)
+        texts, weights = _chosen(texts, weights, pc.invert(gaps))
         self._add_lengths(vectors.lengths(texts), weights)
 
     def _add_spaced(self, texts: Any, weights: Weights) -> None:

@@ -32,13 +32,13 @@ def bracketed(texts: Any) -> Any:
 
 
 def is_bracketed(texts: Any) -> Any:
-    """Whether each text is a list of numbers in brackets that has no gap."""
-    return pc.and_(numbers.matches(texts, _BRACKETED), pc.invert(pc.match_substring(texts, _GAP)))
+    """Whether each text is a list of numbers in brackets, whole or with a gap."""
+    return numbers.matches(texts, _BRACKETED)
 
 
 def has_gap(texts: Any) -> Any:
-    """Whether each text is a list of numbers in brackets whose middle was left out."""
-    return pc.and_(numbers.matches(texts, _BRACKETED), pc.match_substring(texts, _GAP))
+    """Whether the middle of each list was left out."""
+    return pc.match_substring(texts, _GAP)
 
 
 def is_nested(texts: Any) -> Any:

@@ -27,9 +27,9 @@ from uvicorn.config import LOG_LEVELS, STARTUP_FAILURE
 
 from service.api.http.slow_headers import CutOffSlowHeaders
 from service.ends_with_parent import end_with_parent
+from service.environment import settings_or_exit
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.main import create_app, prepare_routes
-from service.settings import SettingsError, misspelt_settings, read_settings
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
@@ -183,13 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     log_to_stderr()
     log_libraries_to_stderr()
-    for line in misspelt_settings(os.environ):
-        log.warning("a variable that is no setting", detail=line)
-    try:
-        read_settings()
-    except SettingsError as error:
-        log.error("settings that are not valid", faults=error.faults)  # noqa: TRY400 - the reason is enough
-        return STARTUP_FAILURE
+    settings_or_exit()  # before a process is forked that would end again and again
     try:
         sockets = _bound(given.host, given.port)
     except OSError as error:

@@ -58,6 +58,7 @@ from service.background.reconcile import reconcile_due
 from service.background.repeat import repeating
 from service.background.wake import wake_due
 from service.background.webhooks import deliver_due
+from service.environment import read_settings
 from service.ingest.confined import IngestProcesses
 from service.ingest.confinement import Confinement
 from service.logs import hide_secrets_of_requests, log_libraries_to_stderr, log_to_stderr
@@ -66,7 +67,7 @@ from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
 from service.services import Services
-from service.settings import Settings, read_settings
+from service.settings import Settings
 from service.store.blobs import open_blobs
 from service.store.engine import migrate, open_database
 from service.traces import is_untraced, tracer_provider

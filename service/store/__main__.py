@@ -7,7 +7,7 @@ from dataclasses import asdict
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.settings import SettingsError, read_settings
+from service.environment import SettingsError, read_settings
 from service.store.engine import NotUnicode, SchemaTooNew, migrate, schema_state
 
 

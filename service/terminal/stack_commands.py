@@ -122,7 +122,7 @@ def migrate(
 
 def settings_of_environment(home: Path | None = None) -> "Settings":
     """Settings of the environment, with this home. Exits when one is not valid."""
-    from service.settings import SettingsError, read_settings
+    from service.environment import SettingsError, read_settings
 
     try:
         return read_settings() if home is None else read_settings(home=home)

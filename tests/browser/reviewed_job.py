@@ -62,6 +62,12 @@ def suspects(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
+def decisions(client: httpx.Client) -> list[tuple[str, str, str | None]]:
+    """Every decision, oldest first."""
+    found = client.get("/jobs/job_1/reviews", params={"limit": 1000}).json()["items"]
+    return [(one["sample_id"], one["decision"], one["label"]) for one in found]
+
+
 def standing(client: httpx.Client) -> dict[str, str]:
     """The decision that holds of each reviewed sample."""
     return {one["sample"]["id"]: one["review"]["decision"] for one in suspects(client) if one["review"]}

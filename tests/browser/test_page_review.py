@@ -7,14 +7,24 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import httpx
-import pyarrow.compute as pc
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from service.services import Services
-from tests.browser.conftest import PAGE, eventually, follow
-from tests.browser.reviewed_job import finished_over, job, known, pictures, ready, settle, standing, suspects, texts
-from tests.builders import add_dataset, add_job, finish, form, ranking, tell_only_the_order
+from tests.browser.conftest import eventually, follow
+from tests.browser.reviewed_job import (
+    decisions,
+    finished_over,
+    job,
+    known,
+    pictures,
+    ready,
+    settle,
+    standing,
+    suspects,
+    texts,
+)
+from tests.builders import form
 
 __all__ = ["job", "known", "pictures", "texts"]
 
@@ -27,12 +37,6 @@ _FIRST_LETTER = """one => {
   const [letter, box] = [range.getBoundingClientRect(), one.parentElement.getBoundingClientRect()];
   return [letter.left - box.left, box.right - letter.right];
 }"""
-
-
-def decisions(client: httpx.Client) -> list[tuple[str, str, str | None]]:
-    """Every decision, oldest first."""
-    found = client.get("/jobs/job_1/reviews", params={"limit": 1000}).json()["items"]
-    return [(one["sample_id"], one["decision"], one["label"]) for one in found]
 
 
 @contextmanager
@@ -127,57 +131,6 @@ def test_a_key_with_another_and_a_key_in_a_field_decide_nothing(page: Page, job:
     expect(page.get_by_role("searchbox")).to_have_value("kxu")
     settle(page)
     assert decisions(client) == []
-
-
-def test_every_sure_suggestion_is_accepted_after_its_count_and_undone(
-    page: Page, job: str, client: httpx.Client, known: None
-) -> None:
-    sure = suspects(client, min_confidence=0.6, disagrees=True)
-    ready(page, job)
-    page.get_by_role("button", name="Accept suggestions…").click()
-    dialog = page.get_by_role("dialog", name="Accept suggestions")
-    dialog.get_by_role("slider").fill("0.6")
-    expect(dialog.get_by_text(f"{len(sure)} samples")).to_be_visible()
-    assert decisions(client) == []
-    dialog.get_by_role("button", name=f"Accept {len(sure)}").click()
-    expect(page.get_by_text(f"{len(sure)} suggestions accepted")).to_be_visible()
-    assert standing(client) == {one["sample"]["id"]: "relabel" for one in sure}
-    page.get_by_role("status").get_by_role("button", name="Undo").click()
-    assert eventually(lambda: standing(client), {}) == {}
-
-
-def test_how_sure_is_proposed_so_that_something_matches(
-    page: Page, job: str, client: httpx.Client, known: None
-) -> None:
-    levels = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
-    wanted = next(level for level in levels if suspects(client, min_confidence=level, disagrees=True))
-    assert wanted < levels[0]
-    ready(page, job)
-    page.get_by_role("button", name="Accept suggestions…").click()
-    dialog = page.get_by_role("dialog", name="Accept suggestions")
-    expect(dialog.get_by_role("slider")).to_have_value(f"{wanted:g}")
-    expect(dialog.get_by_role("button", name=re.compile(r"Accept \d+"))).to_be_enabled()
-
-
-def test_suggestions_that_are_only_ordered_can_be_accepted_however_low_they_are(
-    page: Page, services: Services, client: httpx.Client, known: None
-) -> None:
-    info = add_dataset(services.database, blobs=services.blobs, rows=40)
-    add_job(services.database, info)
-    table = ranking(info)
-    lowest = pc.multiply(table["suggested_confidence"], 0.25)
-    place = table.column_names.index("suggested_confidence")
-    finish(services.database, "job_1", info, table=table.set_column(place, "suggested_confidence", lowest))
-    tell_only_the_order(services.database)
-    ready(page, f"{PAGE}#/jobs/job_1/suspects")
-    page.get_by_role("button", name="Accept suggestions…").click()
-    dialog = page.get_by_role("dialog", name="Accept suggestions")
-    expect(dialog.get_by_role("slider")).to_have_value("0.2")
-    expect(dialog.get_by_role("button", name=re.compile(r"Accept \d+"))).to_be_enabled()
-    dialog.get_by_role("slider").fill("0")
-    every = len(suspects(client, min_confidence=0, disagrees=True))
-    dialog.get_by_role("button", name=f"Accept {every}", exact=True).click()
-    expect(page.get_by_text(f"{every} suggestions accepted")).to_be_visible()
 
 
 def test_what_is_selected_is_decided_together_and_undone_together(

@@ -7,7 +7,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, SettingsError, misspelt_settings, read_settings
+from service.environment import SettingsError, misspelt_settings, read_settings
+from service.settings import Settings
 
 
 @pytest.mark.parametrize("lease", [1.0, 5.0])

@@ -172,7 +172,7 @@ def _is_recording(path: Path) -> bool:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(_HEAD_BYTES), "little")
             head = json.loads(file.read(min(size, _LARGEST_HEAD)))
-        return head["__metadata__"]["labels"] == "columns"  # type: ignore[no-any-return]
+        return bool(head["__metadata__"]["labels"] == "columns")
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

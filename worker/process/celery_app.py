@@ -10,7 +10,6 @@ import gc
 import math
 import multiprocessing
 import os
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -40,6 +39,7 @@ from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 
 from service.domain.errors import ArtefactsUnavailable, Invalid
 from service.domain.job_queue import JOB_QUEUES, JobQueue
+from service.environment import settings_or_exit
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.settings import (
     ANY_QUEUE,
@@ -50,10 +50,7 @@ from service.settings import (
     REQUEST_HEADER,
     RESCORING_TASK,
     Settings,
-    SettingsError,
     broker_options,
-    misspelt_settings,
-    read_settings,
 )
 from service.store import inventory, workers
 from service.store.blobs import open_blobs
@@ -83,20 +80,13 @@ log = structlog.get_logger()
 
 # Until a child is up. Celery kills it after 4 s by default, which on a busy machine is before it has begun.
 _CHILD_STARTS_WITHIN_S = 120.0
-_SETTINGS_FAILURE = 3  # exit code, that of the API too
 _FORK_AGAIN_S = 5.0  # after a process whose GPU does not compute
 
 
 @cache
 def settings() -> Settings:
     """The settings of this process, read from the environment once. A process whose settings cannot be ends."""
-    for line in misspelt_settings(os.environ):
-        log.warning("a variable that is no setting", detail=line)
-    try:
-        return read_settings()
-    except SettingsError as error:
-        log.error("settings that are not valid", faults=error.faults)  # noqa: TRY400 - the reason is enough
-        sys.exit(_SETTINGS_FAILURE)
+    return settings_or_exit()
 
 
 def _configuration() -> dict[str, object]:
