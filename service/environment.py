@@ -22,7 +22,7 @@ _LIKE = 0.9
 
 
 class SettingsError(Exception):
-    """The environment has settings that cannot be. `faults` has a line for each, which names its variable."""
+    """The environment has invalid settings. `faults` has a line for each, which names its variable."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -40,13 +40,13 @@ def read_settings(**given: Any) -> Settings:
 
 
 def settings_or_exit() -> Settings:
-    """The settings of the environment. The log warns of misspelt ones; a process whose settings cannot be ends, and the log names each."""
+    """The settings of the environment. The log warns of misspelt names. Where a setting is invalid, the log names it and the process ends."""
     for line in misspelt_settings(os.environ):
         log.warning("a variable that is no setting", detail=line)
     try:
         return read_settings()
     except SettingsError as error:
-        log.error("settings that are not valid", faults=error.faults)  # noqa: TRY400 - the reason is enough
+        log.error("invalid settings", faults=error.faults)  # noqa: TRY400 - the reason is enough
         sys.exit(_FAILURE)
 
 

@@ -39,7 +39,7 @@ def test_a_lease_that_ends_before_the_next_sign_of_life_is_refused(lease: float)
         ("OIDC_ISSUER", "https://id.example.org", "SUSPECTS_OIDC_CLIENT_ID"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_by_the_name_of_its_variable(
+def test_an_invalid_value_is_refused_by_the_name_of_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(f"SUSPECTS_{name}", value)
@@ -81,7 +81,7 @@ def test_variables_that_are_named_nearly_like_a_setting_are_told() -> None:
 @pytest.mark.parametrize(
     "command", [["service.main", "--port", "0"], ["celery", "--app", "worker.app", "worker", "--pool", "solo"]]
 )
-def test_a_process_whose_settings_cannot_be_ends_with_their_names_and_no_traceback(command: list[str]) -> None:
+def test_a_process_with_invalid_settings_ends_with_their_names_and_no_traceback(command: list[str]) -> None:
     environment = {**os.environ, "SUSPECTS_LEASE_SECONDS": "inf", "SUSPECTS_BROKER_URL": "nonsense"}
     done = subprocess.run(
         [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, timeout=240, check=False

@@ -103,7 +103,7 @@ def _as_arrow_writes(value: Any) -> str:
         column = column.cast(pa.float32())
     try:
         text = str(pc.cast(column, pa.string())[0])
-    except pa.ArrowNotImplementedError:
+    except pa.ArrowNotImplementedError:  # of durations and the like, which Arrow does not write as texts
         return str(value)
     return _plain(text) if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type) else text
 

@@ -34,7 +34,7 @@ def prepare(data: Any, y: Any, label: str | None, folder: Path) -> Prepared:
         return _prepared(data, y, label, folder)
     except (pa.ArrowException, OverflowError) as error:
         raise UnsuitableData(f"the data do not fit into Arrow: {error}") from error
-    except Exception as error:
+    except Exception as error:  # polars may not be installed, so its errors are known by their name alone
         if is_of(error, "polars.exceptions", "PolarsError"):
             raise UnsuitableData(f"polars cannot write the data: {error}") from error
         raise
