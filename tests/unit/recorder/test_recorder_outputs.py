@@ -1,6 +1,6 @@
 """What is recorded is what the last layer gave, in any precision, and what is not the model's output is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,17 @@ def test_outputs_of_many_classes_are_compared_although_all_probabilities_are_sma
         TraceRecorder(model, samples(), tmp_path / "run")
 
 
-def test_a_model_that_accelerate_prepared_is_recorded(tmp_path: Path) -> None:
+@pytest.fixture
+def accelerator() -> Iterator[Any]:
+    """The Accelerator of a process that had none: another test may have set its precision, which stays otherwise."""
     accelerate = pytest.importorskip("accelerate")
-    model = accelerate.Accelerator(mixed_precision="bf16", cpu=True).prepare(Head())
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    yield accelerate.Accelerator(mixed_precision="bf16", cpu=True)
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_model_that_accelerate_prepared_is_recorded(tmp_path: Path, accelerator: Any) -> None:
+    model = accelerator.prepare(Head())
     with TraceRecorder(model, samples(), tmp_path / "run") as recorder:
         recorder.record(0.1)
 
