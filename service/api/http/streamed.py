@@ -1,7 +1,8 @@
 """Answers whose content is read while it is sent."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 
+import anyio
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,7 +19,12 @@ class StreamedResponse(StreamingResponse):
     """An answer that ends early, with its connection, if the job or the dataset of the path is deleted meanwhile.
 
     The status is sent before that. The client sees by the missing last chunk that its file is not whole.
+    A generator is closed when the answer ends, also where the client has gone away: it may hold a connection to the database, or files.
     """
+
+    def __init__(self, content: Iterator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it. Raises what its content raises for any other reason."""
@@ -27,6 +33,11 @@ class StreamedResponse(StreamingResponse):
             await super().__call__(scope, receive, send)
         except _CutOffError as error:
             log.info("deleted while it was sent", deleted=str(error), error=repr(error.__cause__))
+        finally:
+            # A lost client cancels this task. What is left to the collection of memory is closed minutes later.
+            with anyio.CancelScope(shield=True):
+                if isinstance(self._content, Generator):
+                    await run_in_threadpool(self._content.close)
 
 
 class _CutOffError(Exception):

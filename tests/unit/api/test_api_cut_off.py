@@ -1,5 +1,6 @@
 """What becomes of a file that is being sent when its job or dataset is deleted."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,3 +46,22 @@ def test_an_export_that_a_deletion_cuts_off_is_no_fault_of_the_service(
         client.get(EXPORT)
     lines = "".join(wait_for_line(capsys, said))
     assert ("Traceback" in lines, "unforeseen" in lines) == (not deleted, not deleted)
+
+
+def test_what_an_export_holds_is_given_back_when_its_client_goes_away(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"row\n" * 1000
+        finally:
+            closed.set()
+
+    content = endless()  # kept here, so that only closing it ends it
+    monkeypatch.setattr("service.api.suspects.export_ranking", lambda *_given, **_options: content)
+    with client.stream("GET", EXPORT) as answer:
+        next(answer.iter_raw())
+    assert closed.wait(10)
