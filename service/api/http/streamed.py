@@ -22,8 +22,11 @@ class StreamedResponse(StreamingResponse):
     A generator is closed when the answer ends, also where the client has gone away: it may hold a connection to the database, or files.
     """
 
-    def __init__(self, content: Iterator[bytes], media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(content, media_type=media_type, headers=headers)
+    # FastAPI reads the status that is documented off these parameters.
+    def __init__(
+        self, content: Iterator[bytes], status_code: int = 200, *, media_type: str, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(content, status_code, headers, media_type)
         self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
