@@ -12,15 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader, SkippedRow
-from service.ingest import fingerprints, text_bytes, values
+from service.ingest import values
 from service.ingest.content_digest import ContentDigest
-from service.ingest.fingerprints import Fingerprints
 from service.ingest.images import Appearance, Depth, Look
 from service.ingest.inputs import RowFaults, convert, is_plain
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 from service.ingest.roles import Plan
 from service.ingest.source import Batch, RowSource
+from service.store import fingerprints, text_bytes
+from service.store.fingerprints import Fingerprints
 
 GROUP_ROWS = 2_048
 _GROUP_BYTES = 8 * 2**20  # one image or a few rows are read with the whole group

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import moments, numbers, text_bytes, values, vectors
+from service.ingest import moments, numbers, values, vectors
 from service.ingest.distinct import DistinctTexts, Weights
 from service.ingest.numbers import Decimal
 from service.ingest.values import MissingWords
+from service.store import text_bytes
 
 _SURE_OF_FORM = 1_000
 EXAMPLES = 2

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import fingerprints
+from service.store import fingerprints
 
 _WORD = 2**64
 _OWN = "row-"

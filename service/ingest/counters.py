@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import fingerprints, numbers, values
+from service.ingest import numbers, values
+from service.store import fingerprints
 
 _FEWEST_ROWS = 20
 _GAPS = 1.5  # numbers in the range of a counter, of which rows were taken out, for each that is left

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import text_bytes
+from service.store import text_bytes
 
 _MOST_CHARACTERS = 16 * 2**20
 _MOST_HELD = 8 * 2**20  # bytes of texts that were not merged yet

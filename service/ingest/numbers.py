@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import text_bytes
+from service.store import text_bytes
 
 Decimal = Literal[".", ","]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.ingest import fingerprints
+from service.store import fingerprints
 from service.store.seal import open_parquet
 
 Array = npt.NDArray[Any]

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from service.domain.dataset import DatasetSpec, SkippedRow
-from service.ingest import fingerprints, values
+from service.ingest import values
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.counters import RowOrder
-from service.ingest.fingerprints import Fingerprints, Hashes
 from service.ingest.limits import Limits
 from service.ingest.source import RowSource
 from service.ingest.values import MissingWords
+from service.store import fingerprints
+from service.store.fingerprints import Fingerprints, Hashes
 
 _BY_ID = re.compile(r"(?i)(.*[_\s.-])?(id|ids|uid|uuid|guid|identifier)|(?-i:.*[a-z0-9]I[dD])")
 _BY_NAME = re.compile(

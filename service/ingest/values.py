@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import numbers, text_bytes
+from service.ingest import numbers
+from service.store import text_bytes
 
 # In the features of text tables, which have no null of their own. They are compared in lower case.
 USUAL_WORDS = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "none", "nil", "nan", "-nan", "+nan", "nat", "\\n",

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from service.domain.dataset import DatasetSpec
 from service.domain.errors import SuspectsError
-from service.ingest import Limits, ingest, text_bytes, values
+from service.ingest import Limits, ingest, values
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.readers import plain_lines
 from service.ingest.values import MissingWords
+from service.store import text_bytes
 
 quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from service.ingest import text_bytes
 from service.ingest.numbers import matches
 from service.ingest.readers.line_blocks import Block
 from service.ingest.readers.table_form import TableForm
 from service.ingest.readers.text_rows import SPACES
+from service.store import text_bytes
 
 _FEWEST_COLUMNS = 2  # a line of one value may be blank
 _BLANK = 2  # bytes; a line that is not blank may have as few, and is rare

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ingest import fingerprints
+from service.store import fingerprints
 
 TEXTS = st.text(max_size=80) | st.sampled_from(
     ["", "\0", "\0\0", "a", "a\0", "0000000a", "0000000", "a" * 64, "a" * 65]
@@ -61,7 +61,7 @@ def test_many_alike_texts_have_as_many_fingerprints(length: int) -> None:
 
 def test_fingerprints_are_the_same_in_every_process() -> None:
     code = (
-        "import pyarrow as pa; from service.ingest import fingerprints; "
+        "import pyarrow as pa; from service.store import fingerprints; "
         "print(fingerprints.of_texts(pa.array(['a', 'a text of two words', 'long ' * 30])).tolist())"
     )
     ran = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]

@@ -16,7 +16,7 @@ from service.domain.dataset import DatasetSpec
 from service.domain.errors import StorageFull
 from service.ingest import Limits, ingest
 from service.ingest.faults import translated_errors
-from service.ingest.fingerprints import Fingerprints, of_texts
+from service.store.fingerprints import Fingerprints, of_texts
 from tests.unit.ingest.uploads import Take, csv_of, npz_of
 
 
@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 
 def test_repeats_are_found_exactly_whatever_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.ingest.fingerprints._HELD", 100)
+    monkeypatch.setattr("service.store.fingerprints._HELD", 100)
     words = [f"w{i}" for i in range(1_000)]
     words[870] = "w33"
     words[640] = "w12"

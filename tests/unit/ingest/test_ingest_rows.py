@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from service.ingest import fingerprints, previews, rows, sample_media, sample_places, sample_row
+from service.ingest import previews, rows, sample_media, sample_places, sample_row
 from service.ingest.rows import previews_with_images, row_at
+from service.store import fingerprints
 from tests.unit.ingest.uploads import Take, csv_of, json_lines, npz_of, png, zip_of
 
 

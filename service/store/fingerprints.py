@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import text_bytes
+from service.store import text_bytes
 
 Hashes = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
