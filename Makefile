@@ -16,6 +16,12 @@ PYTEST_ARGS ?=
 # run can wait for ever at its end.
 PROCESSES := auto
 PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 9 --dist loadgroup --max-worker-restart 0
+# Run by $(call TESTED,markers): what failed is run again alone, as one failure in thousands of tests may come of what else runs.
+define TESTED
+$(PARALLEL) -m '$(1)' $(PYTEST_ARGS) || \
+	{ echo "Run again, alone: what failed. A test that passes now depends on what else runs, and is to be mended." && \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m '$(1)' $(PYTEST_ARGS); }
+endef
 # Labelling tools have environments and targets of their own.
 OURS := not label_studio and not doccano and not tools and not gpu and not containers
 
@@ -36,14 +42,12 @@ page: .venv/.installed-dev  ## Build the web page, after a change of its sources
 	@$(NPM)
 
 test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the tests, with real PostgreSQL and Valkey, and a whole job with a worker and in a browser
-	$(PARALLEL) -m 'not long and $(OURS)' $(PYTEST_ARGS)
+	$(call TESTED,not long and $(OURS))
 
 # A browser, stacks and workers are processes of their own beside those of the tests, and get less of the machine than they expect.
 test-long: PROCESSES := logical
 test-long: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the rest: whole datasets, labelling tools, every page in a browser, killed workers, the commands of the documentation
-	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS) || \
-	{ echo "Run again, alone: what failed. A test that passes now depends on what else runs, and is to be mended." && \
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m 'long and $(OURS)' $(PYTEST_ARGS); }
+	$(call TESTED,long and $(OURS))
 
 # One process: each more would import and collect everything again, for a third of the time.
 test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server (a minute)

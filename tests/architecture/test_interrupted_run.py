@@ -58,7 +58,7 @@ def scratch() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize(("where", "options"), [("fixture", []), ("test", []), ("test", ["--numprocesses", "2"])])
+@pytest.mark.parametrize(("where", "options"), [("fixture", []), ("test", ["--numprocesses", "2"])])
 def test_an_interrupted_run_stops_its_servers_and_removes_its_folders(
     tmp_path: Path, scratch: Path, where: str, options: list[str]
 ) -> None:
