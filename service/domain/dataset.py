@@ -81,6 +81,14 @@ class DatasetSpec(Frozen):
         default_factory=dict,
         description='Labels that are one class: {"yes": ["Yes", "YES "]}, or one at a time {"Yes": "yes"}.',
     )
+    header: bool | None = Field(
+        None,
+        # The digest of a dataset stays what it was before this field was there.
+        exclude_if=lambda value: value is None,
+        description="Whether a text table (CSV, TSV and their kin) begins with the names of its columns. false: its first row is a "
+        "sample, and the columns are called column_1, column_2, … Left out, it is read as if it had names, with a warning where "
+        "they look like data.",
+    )
     decimal: Literal[".", ","] | None = Field(
         None, description="The mark before the decimals of numbers in a text table, where that was guessed wrongly."
     )

@@ -21,7 +21,7 @@ from service.domain.dataset import (
 from service.ingest.account import columns_of
 from service.ingest.canonical import WriteCounts, write_canonical
 from service.ingest.detect import open_upload
-from service.ingest.faults import invalid, listed, translated_errors
+from service.ingest.faults import bad_spec, invalid, listed, translated_errors
 from service.ingest.labels import check_classes
 from service.ingest.limits import Limits
 from service.ingest.one_hot import join_label_columns
@@ -68,7 +68,9 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
     ):
         scratch = Path(folder)
         upload = Upload(source, filename, spec, limits, scratch)
-        table, spec = join_label_columns(open_upload(upload), spec)
+        opened = open_upload(upload)
+        _check_header(opened, spec)
+        table, spec = join_label_columns(opened, spec)
         if table.columns is not None:
             check_names(spec, table.columns)
         survey = survey_columns(table, spec, limits, scratch)
@@ -78,7 +80,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         _check_ids(plan, survey, table)
         plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
         place(((scratch / "skipped", skipped), (scratch / "data", data)))
-    return _summary(plan, written, columns_of(plan, survey, spec))
+    return _summary(plan, written, columns_of(plan, survey, spec), headed=spec.header)
 
 
 @contextmanager
@@ -90,6 +92,11 @@ def _collecting_rarely() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def _check_header(source: RowSource, spec: DatasetSpec) -> None:
+    if spec.header is False and not source.null_words:
+        raise bad_spec("header", f"only text tables (CSV, TSV) are read without a header; this is {source.format}")
 
 
 def _check_rows(survey: Survey) -> None:
@@ -150,7 +157,7 @@ def place(moves: tuple[tuple[Path, Path], ...]) -> None:
         raise
 
 
-def _summary(plan: Plan, written: WriteCounts, columns: list[Column]) -> Ingested:
+def _summary(plan: Plan, written: WriteCounts, columns: list[Column], *, headed: bool | None) -> Ingested:
     return Ingested(
         modality=plan.modality,
         rows=written.rows,
@@ -160,7 +167,7 @@ def _summary(plan: Plan, written: WriteCounts, columns: list[Column]) -> Ingeste
         splits=dict(sorted(written.splits.items())),
         skipped_rows=written.skipped,
         inferred=plan.inferred,
-        warnings=[*plan.warnings, *_warnings(plan, written)],
+        warnings=[*plan.warnings, *_warnings(plan, written, headed=headed)],
         columns=columns,
         content_digest=written.content_digest,
         recording=None if plan.stated is None else plan.stated.recording,
@@ -168,12 +175,13 @@ def _summary(plan: Plan, written: WriteCounts, columns: list[Column]) -> Ingeste
     )
 
 
-def _warnings(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
-    """Warnings about the rows that were written."""
-    if plan.label in plan.classes and plan.inferred.format.startswith("csv"):
+def _warnings(plan: Plan, written: WriteCounts, *, headed: bool | None) -> Iterator[ClientWarning]:
+    """Warnings about the rows that were written. `headed` is what the client says of a header."""
+    if headed is None and plan.label in plan.classes and plan.inferred.format.startswith("csv"):
         yield ClientWarning(
             code="header_looks_like_data",
-            detail=f"the label column is called {plan.label!r} as one of its classes is: the first line may be data",
+            detail=f"the label column is called {plan.label!r} as one of its classes is: the first line may be data; "
+            "where it is a sample, set spec.header to false",
         )
     if written.spaced_labels:
         yield ClientWarning(

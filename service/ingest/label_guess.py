@@ -96,7 +96,7 @@ def guess_label(
     words = [name for name in candidates if not columns[name].numbers]
     if last is not None and last in candidates and not groups and (words == [last] or _is_lone_truth(columns, last)):
         return LabelGuess(last, tuple(name for name in candidates if name != last)[:_MOST_CANDIDATES])
-    message = _question(columns, candidates, groups)
+    message = _question(columns, spec, candidates, groups)
     offered = _offered(candidates, groups) or list(columns)[:_MOST_CANDIDATES]
     raise bad_spec("label", message, {"label_candidates": offered})
 
@@ -171,13 +171,15 @@ def _offered(candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> list
     return [*candidates[:_MOST_CANDIDATES], *(list(group.columns) for group in groups)]
 
 
-def _question(columns: dict[str, ColumnCounts], candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> str:
+def _question(
+    columns: dict[str, ColumnCounts], spec: DatasetSpec, candidates: Sequence[str], groups: Sequence[OneHotColumns]
+) -> str:
     offers = [f"{name} ({columns[name].different} values)" for name in candidates[:_MOST_CANDIDATES]]
     offers += [f"{group.as_spec()} (one class a column)" for group in groups]
     likely = f"it may be {listed(offers)}" if offers else "none looks like one"
     headless = (
-        "; the first line looks like data, not like a header: where it is data, put a line of names above it"
-        if _is_data(columns)
+        "; the first line looks like data, not like a header: where it is a sample, set spec.header to false"
+        if spec.header is None and _is_data(columns)
         else ""
     )
     return f"which column is the label? {likely}{headless}; name it as spec.label, one of: {listed(list(columns))}"

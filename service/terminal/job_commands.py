@@ -33,6 +33,10 @@ def submit(
     label: Annotated[str | None, typer.Option(help="Column of the class.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the sample's id.")] = None,
     split: Annotated[str | None, typer.Option(help="Column that says train or test.")] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(help="Whether a CSV begins with names of columns; without them they are column_1, column_2, …"),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="One of `suspects models`; default: chosen by the data.")] = None,
     network: Annotated[
         Path | None,
@@ -61,7 +65,7 @@ def submit(
     if (source is None) == (connection is None) or (connection is None) != (project is None):
         raise typer.BadParameter("name a file, a folder, a URL or a dataset; or give --connection and --project")
     body = _spec(spec)
-    put(body, "dataset", label=label, id=id_column, split=split)
+    put(body, "dataset", label=label, id=id_column, split=split, header=header)
     put(body, "model", name=model)
     put(body, "training", epochs=epochs, seed=seed)
     put(body, "reference", split=reference_split, holdout=holdout)

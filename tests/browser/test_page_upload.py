@@ -138,6 +138,18 @@ def test_what_is_corrected_is_sent_with_the_same_file_and_no_job_starts_before(
     }
 
 
+def test_a_first_line_that_is_a_sample_is_said_without_the_names_that_it_gave_to_columns(
+    page: Page, chosen: Callable[[], None], told: list[dict[str, Any]]
+) -> None:
+    chosen()
+    page.get_by_label("Use of ward").select_option("Leave out")
+    page.get_by_label("The first line is").select_option("a sample")
+    page.get_by_role("button", name="Read again").click()
+    expect(page.get_by_role("button", name="Start the job")).to_be_enabled()
+    assert told[1] == {"header": False}
+    expect(page.get_by_label("The first line is")).to_have_value("sample")
+
+
 def test_one_column_is_the_label_and_one_that_was_left_out_is_learnt_from_by_its_name(
     page: Page, chosen: Callable[[], None], told: list[dict[str, Any]]
 ) -> None:
@@ -342,7 +354,9 @@ def test_a_real_file_of_unclear_label_becomes_a_job_by_one_answer(
     page.goto(f"{PAGE}#/new")
     page.get_by_label(FIELD).set_input_files(tmp_path / "tiles.csv")
     question = page.get_by_role("group", name="Which column is the label?")
-    expect(question.get_by_role("button")).to_have_text(["form", "colour", "Read again"])
+    expect(question.get_by_role("button")).to_have_text(
+        ["form", "colour", "Read again", "The first line is a sample, not names of columns"]
+    )
     question.get_by_role("button", name="colour").click()
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("tiles")

@@ -146,6 +146,16 @@ def test_columns_and_reference_split_reach_the_dataset(
     assert client.get(f"/datasets/{job['dataset']['id']}/samples/r7").json()["split"] == "test"
 
 
+def test_a_file_without_a_header_is_submitted_by_an_option(
+    suspects: Suspects, client: httpx.Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("".join(f"{i}.5,{i % 7},{'ab'[i % 2]}\n" for i in range(40)))
+    assert suspects("submit", str(path), "--no-header", "--label", "column_3", "--no-watch").code == 0
+    (job,) = client.get("/jobs").json()["items"]
+    assert (job["dataset"]["rows"], job["dataset"]["classes"]) == (40, ["a", "b"])
+
+
 def test_a_problem_is_one_block_that_names_every_field(suspects: Suspects, upload: str) -> None:
     said = suspects("submit", upload, "--epochs", "0", "--holdout", "2", "--no-watch")
     assert said.code == 1

@@ -2725,6 +2725,10 @@ class DatasetOptions(TypedDict, total=False):
     missing: list[str] | None
     # Labels that are one class: {"yes": ["Yes", "YES "]}, or one at a time {"Yes": "yes"}.
     merge_labels: Mapping[str, str | list[str]]
+    # Whether a text table (CSV, TSV and their kin) begins with the names of its columns. false: its first row is a
+    # sample, and the columns are called column_1, column_2, … Left out, it is read as if it had names, with a warning
+    # where they look like data.
+    header: bool | None
     # The mark before the decimals of numbers in a text table, where that was guessed wrongly.
     decimal: Literal[".", ","] | None
     # Whether 01/02/2023 is the first of February; where that was guessed wrongly.

@@ -17,7 +17,7 @@ import pyarrow as pa
 from service.domain.dataset import ClientWarning, SkippedRow
 from service.ingest.encoding import TextEncoding, sample_text, text_encoding
 from service.ingest.faults import invalid, listed, malformed
-from service.ingest.readers.table_form import distinct_names, repeated_columns
+from service.ingest.readers.column_names import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 _BEGINS = re.compile(r"\ufeff?(?:\s++|%[^\n\r]*+[\n\r])*+@relation\b", re.IGNORECASE)

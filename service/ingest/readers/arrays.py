@@ -16,8 +16,8 @@ from PIL import Image
 from service.domain.dataset import ClientWarning
 from service.ingest.faults import bad_spec, invalid, listed, malformed
 from service.ingest.readers.array_names import ArrayNames, PartNames, array_names
+from service.ingest.readers.column_names import distinct_names
 from service.ingest.readers.listing import opened_member, opened_zip
-from service.ingest.readers.table_form import distinct_names
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 
 LARGEST_AXIS = 2**63 - 1  # that Python counts to

@@ -17,9 +17,9 @@ from service.ingest.faults import malformed
 from service.ingest.images import is_image
 from service.ingest.limits import Limits
 from service.ingest.readers.arrow_sizes import expanded_bytes
+from service.ingest.readers.column_names import distinct_names, repeated_columns
 from service.ingest.readers.decoded_size import decoded_bytes, view_bytes
 from service.ingest.readers.parquet_sizes import declared_bytes, false_page, longest_value
-from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 _BUFFER = 1 << 20

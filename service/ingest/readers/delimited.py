@@ -33,7 +33,7 @@ _UTF_8 = ("utf-8", "utf-8-sig")
 
 
 def open_delimited(upload: Upload) -> RowSource:
-    """Read a text table with a header line. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
+    """Read a text table, with a header unless the spec says that there is none. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
     encoding, form = table_form(upload)
     upload.limits.check_columns(len(form.names))
     path, read_as = _as_utf_8(upload, encoding) if plain_lines.takes(form) else (upload.path, encoding)
@@ -68,7 +68,7 @@ def table_form(upload: Upload) -> tuple[TextEncoding, TableForm]:
     """Encoding and form of a text table."""
     encoding = text_encoding(upload.path)
     with _opened(upload.path, encoding) as text:
-        return encoding, form_of(_shown(without_strays(text.read(SAMPLE))), upload.name)
+        return encoding, form_of(_shown(without_strays(text.read(SAMPLE))), upload.name, headed=upload.spec.header)
 
 
 def _shown(sample: str) -> str:
@@ -79,8 +79,8 @@ def _shown(sample: str) -> str:
 class RawRow:
     """Lines of a text table as they stand in the file, line ends included.
 
-    `index` is the position of the row that they are, None for what is no row: lines before the header, the header (which has
-    `is_header`), comments and blank lines. `values` are those of the row; a row that is skipped has them too.
+    `index` is the position of the row that they are, None for what is no row: lines before the rows, with the header
+    (`is_header`) where there is one, comments and blank lines. `values` are those of the row; a row that is skipped has them too.
     """
 
     text: str
@@ -94,7 +94,7 @@ def raw_rows(path: Path, encoding: TextEncoding, form: TableForm) -> Iterator[Ra
     rows = TableRows(form, TableCounts(), unsound=bool(encoding.bad_bytes))
     line = form.start + 1
     with _opened(path, encoding) as text:
-        yield RawRow("".join(islice(text, form.start)), is_header=True)
+        yield RawRow("".join(islice(text, form.start)), is_header=bool(form.header))
         for values, held, stray in held_rows(text, encoding, form, line):
             before = rows.index
             rows.place(values, line, stray=stray)

@@ -82,8 +82,10 @@ class TableRows:
         if form.trailing or set(map(len, rows)) != {form.width}:
             return False
         first = [row[0] for row in rows]
-        return form.header[0] not in [one.strip() for one in first] and not (
-            form.comment_rows and _MARKED.search("\n".join(first))
+        names = form.header[:1]
+        return not (
+            (names and names[0] in [one.strip() for one in first])
+            or (form.comment_rows and _MARKED.search("\n".join(first)))
         )
 
     def place(self, row: list[str], line: int, *, stray: bool) -> None:
@@ -94,7 +96,7 @@ class TableRows:
         if is_comment(row, form):
             counts.comments, counts.comment_line = counts.comments + 1, counts.comment_line or line
             return
-        if len(row) >= len(form.header) and _is_header(row, form):
+        if form.header and len(row) >= len(form.header) and _is_header(row, form):
             counts.headers, counts.header_line = counts.headers + 1, counts.header_line or line
             return
         self.index += 1
@@ -115,9 +117,9 @@ class TableRows:
         if len(row) != form.width and not (form.trailing and len(row) == named):
             if stray:
                 return "a quote within quotes is not doubled, and the values cannot be told apart; double it"
-            return f"{len(row)} fields, the header has {named}"
+            return f"{len(row)} fields, {form.expected}"
         if any(value.strip() for value in row[named:]):
-            return f"{len(row)} fields, the header has {named}"
+            return f"{len(row)} fields, {form.expected}"
         if form.delimiter == "\t" and (more := _swallowed(row)):
             return f"a value that begins with a quote goes on to line {line + more}, over whole rows; double the quotes in it"
         if self.unsound and (bad := next(filter(None, map(BAD_BYTES.search, row)), None)):

@@ -119,6 +119,8 @@ def _object(path: Path) -> Opened | None:
 
 def _rows(upload: Upload, text: str) -> Opened | None:
     """A CSV or TSV of Label Studio's, by its header."""
+    if upload.spec.header is False:
+        return None
     header = text.split("\n", 1)[0].replace('"', "").replace("\t", ",")
     if not label_studio_files.is_row(dict.fromkeys(name.strip() for name in header.split(","))):
         return None

@@ -114,7 +114,8 @@ def _has_no_row(first: Any, form: TableForm) -> bool:
     """Whether a row may be the header once more, or a comment; `first` is the first column."""
     _, content = text_bytes.parts(first)
     if (
-        form.header[0].encode() in content.tobytes()
+        form.header
+        and form.header[0].encode() in content.tobytes()
         and pc.any(pc.equal(pc.utf8_trim_whitespace(first), form.header[0])).as_py()
     ):
         return True

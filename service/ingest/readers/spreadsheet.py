@@ -22,8 +22,8 @@ from service.domain.dataset import ClientWarning
 from service.domain.errors import TooLarge
 from service.ingest.faults import invalid, listed, malformed
 from service.ingest.limits import Limits
+from service.ingest.readers.column_names import distinct_names, repeated_columns
 from service.ingest.readers.listing import opened_member, opened_zip
-from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import Batch, RowSource, Upload, batch_rows
 from service.ingest.values import split_name
 

@@ -4,13 +4,24 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
 from service.domain.dataset import ClientWarning
-from service.ingest.faults import invalid, listed
+from service.ingest.faults import invalid
+from service.ingest.readers.column_names import distinct_names, repeated_columns
+from service.ingest.readers.table_top import (
+    AGREE,
+    SampleRow,
+    header_doubts,
+    is_number,
+    mode,
+    mostly_numbers,
+    no_header,
+    table_top,
+)
 from service.ingest.readers.text_rows import SPACES, Dialect, doubled_quotes, split_at_spaces
 
 SAMPLE = 1 << 20  # characters
@@ -18,39 +29,23 @@ _SAMPLE_ROWS = 100
 _STRICT_ROWS = 5_000  # quotes within quotes are rare
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", SPACES: "spaces"}
 _CANDIDATES = ",\t;|"
-_AGREE = 0.8
 _NEARLY_ALL = 0.95
 _SEP = re.compile(r'"?sep=([^"\r\n])"?[ ,;\t]*(\r\n|\r|\n)', re.IGNORECASE)
 _MARKS = ("//", "#", "%")
 _ERRORS = re.compile(r"#(n/a|div/0!|ref!|value!|name\?|null!|num!|spill!|calc!)", re.IGNORECASE)  # Excel's, in a cell
 _RULE = re.compile(r"[+|]?:?[-=]+:?([+|]:?[-=]+:?)*[+|]?")
-_LONGEST_PREAMBLE = 30
-_DECIMAL_COMMA = re.compile(r",(?=\d+$)")
 _FEW_ROWS = 2
 _SINGLE_QUOTED = "'(?:[^']++|'')*+'"
 _BLANK = " \t\r\n\x1a"
 
 
 @dataclass(frozen=True)
-class SampleRow:
-    """A row and the lines that it takes, from `line` to `last`."""
-
-    fields: list[str]
-    line: int
-    last: int
-
-    @property
-    def filled(self) -> int:
-        """How many fields are not blank."""
-        return sum(bool(one.strip()) for one in self.fields)
-
-
-@dataclass(frozen=True)
 class TableForm:
     """How to read a text table. Its rows begin after line `start`, and each has `width` fields.
 
-    `trailing` of these stand empty at the end of every row, and the header does not name them. Lines that begin with one of
-    `comments` are no rows where their width differs, or with `comment_rows` whatever their width.
+    `header` has the names as they are written; it is empty where the table has none. `trailing` of the fields stand empty at the
+    end of every row, and the header does not name them. Lines that begin with one of `comments` are no rows where their width
+    differs, or with `comment_rows` whatever their width.
     """
 
     delimiter: str
@@ -73,14 +68,25 @@ class TableForm:
         return str(self.dialect.get("quotechar", '"'))
 
     @property
+    def expected(self) -> str:
+        """What says how many fields a row has, for the reason of a row that has others."""
+        named = self.width - self.trailing
+        return f"the header has {named}" if self.header else f"most rows have {named}"
+
+    @property
     def said(self) -> str:
         """The form in words."""
         delimiter = DELIMITERS.get(self.delimiter, repr(self.delimiter))
-        return f"csv, delimiter {delimiter}" + (", quotes after backslashes" if self.backslash else "")
+        quotes = ", quotes after backslashes" if self.backslash else ""
+        return f"csv, delimiter {delimiter}{quotes}{'' if self.header else ', no header'}"
 
 
-def form_of(sample: str, name: str = "") -> TableForm:
-    """The form of a table that begins with this text. Raises `Invalid` where there is no header of two names."""
+def form_of(sample: str, name: str = "", *, headed: bool | None = None) -> TableForm:
+    """The form of a table that begins with this text.
+
+    `headed` says whether it has a header; None is that nobody said so, and it is read as if it had one. Raises `Invalid` for
+    fewer than two columns.
+    """
     declared = _SEP.match(sample)
     delimiter = declared[1] if declared else delimiter_of(sample, name)
     dialect = _dialect(sample, delimiter) | _single_quotes(sample, delimiter)
@@ -89,36 +95,32 @@ def form_of(sample: str, name: str = "") -> TableForm:
     ruled = [row for row in rows if _is_rule(row.fields)]
     rows = [row for row in rows if row not in ruled]
     if not rows:
-        raise invalid("the file is empty: a header line and at least two rows are needed", "line 1")
-    comments, comment_rows = _comments(rows)
+        needed = "at least two rows" if headed is False else "a header line and at least two rows"
+        raise invalid(f"the file is empty: {needed} are needed", "line 1")
+    comments, comment_rows = _comments(rows, headed=headed is not False)
     plain = [row for row in rows if not row.fields[0].startswith(comments or ("\0",))]
-    data_width = _mode([len(row.fields) for row in plain[1:] or plain or rows])
-    header, warnings = _header(rows, plain, comments, data_width)
-    after = [row.fields for row in plain if row.line > header.line]
-    written = tuple(name.strip() for name in header.fields)
-    names, width, trailing, row_names = _layout(written, after, data_width)
-    warnings += row_names
-    names, repeated = _distinct([name or f"unnamed_{place}" for place, name in enumerate(names)])
+    top = no_header(plain or rows) if headed is False else table_top(rows, plain, comments)
+    names, renamed = distinct_names([name or f"unnamed_{place}" for place, name in enumerate(top.names)])
     if len(names) < _FEW_ROWS:
         raise invalid(
             f"only one column, {names[0]!r}; a label and something to learn from are needed, "
             "separated by comma, semicolon, tab, | or spaces",
-            f"line {header.line}",
+            f"line {top.line}",
         )
     return TableForm(
         delimiter=delimiter,
         dialect=dialect,
         backslash=backslash,
         names=tuple(names),
-        header=written,
-        start=next((row.last for row in ruled if row.line == header.last + 1), header.last),
-        width=width,
-        trailing=trailing,
+        header=top.header,
+        start=next((row.last for row in ruled if row.line == top.last + 1), top.last),
+        width=top.width,
+        trailing=top.trailing,
         comments=comments,
         comment_rows=comment_rows,
-        comments_before=tuple(row.line for row in rows if row.line < header.line and row not in plain),
+        comments_before=tuple(row.line for row in rows if row.line < top.line and row not in plain),
         stray_quotes=delimiter != SPACES and _strict_fits(sample, dialect, backslash=backslash)[1],
-        warnings=(*warnings, *repeated, *_doubts(names)),
+        warnings=(*top.warnings, *repeated_columns(renamed), *(header_doubts(names) if headed is None else ())),
     )
 
 
@@ -127,17 +129,17 @@ def delimiter_of(sample: str, name: str = "") -> str:
     best, best_score = ",", (0.0, False, 0)
     for delimiter in _CANDIDATES:
         widths = _widths(sample, delimiter)
-        width = _mode(widths[1:] or widths) if widths else 0
+        width = mode(widths[1:] or widths) if widths else 0
         if width < 2:
             continue
         agreement = widths.count(width) / len(widths)
         if delimiter == "\t" and name.lower().endswith((".tsv", ".tab")):
             return delimiter
         headed = widths[0] == width or (len(widths) > _FEW_ROWS and 2 <= widths[0] == width - 1)
-        score = (round(agreement, 1) if agreement >= _AGREE else agreement / 2, headed, width)
+        score = (round(agreement, 1) if agreement >= AGREE else agreement / 2, headed, width)
         if score[:2] > best_score[:2] or (score[:2] == best_score[:2] and width > best_score[2]):
             best, best_score = delimiter, score
-    sure = best_score[0] >= _AGREE and best_score[1]
+    sure = best_score[0] >= AGREE and best_score[1]
     return SPACES if not sure and _is_aligned(sample) else best
 
 
@@ -147,18 +149,18 @@ def looks_delimited(sample: str) -> bool:
         return True
     widths = Counter(_widths(sample, delimiter_of(sample)))
     width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
-    return width >= 2 and count >= 2 and count >= _AGREE * widths.total()
+    return width >= 2 and count >= 2 and count >= AGREE * widths.total()
 
 
 def _is_aligned(sample: str) -> bool:
     """Whether lines are values between runs of spaces: as many in each, and numbers in some column."""
     rows = [row.fields for row in _sample_rows(sample, {"delimiter": SPACES}) if not _is_marked(row.fields)]
     widths = [len(row) for row in rows]
-    width = _mode(widths[1:]) if len(rows) > _FEW_ROWS else 0
+    width = mode(widths[1:]) if len(rows) > _FEW_ROWS else 0
     if width < 2 or widths[0] not in (width, width - 1):
         return False
     fitting = [row for row in rows[1:] if len(row) == width]
-    numeric = any(_mostly_numbers([row[place] for row in fitting]) for place in range(width))
+    numeric = any(mostly_numbers([row[place] for row in fitting]) for place in range(width))
     return numeric and len(fitting) >= _NEARLY_ALL * (len(rows) - 1)
 
 
@@ -198,7 +200,7 @@ def _has_double_quotes(sample: str, delimiter: str) -> bool:
 
 def _has_single_quoted_column(rows: Sequence[list[str]]) -> bool:
     """Whether all values of a column, the empty ones aside, begin and end with single quotes, and those within are doubled."""
-    width = _mode([len(row) for row in rows])
+    width = mode([len(row) for row in rows])
     header, *others = [row for row in rows if len(row) == width and not _is_marked(row) and not _is_rule(row)] or [[]]
     columns = zip(*(row for row in others if row != header), strict=True)
     filled = ([value.lstrip(" ") for value in column if value.strip()] for column in columns)
@@ -236,7 +238,7 @@ def _strict_fits(sample: str, dialect: Dialect, *, backslash: bool) -> tuple[int
         widths.extend(len(row) for row in islice(reader, _STRICT_ROWS) if row)
     except csv.Error:
         broken = len(sample) < SAMPLE
-    return (widths.count(_mode(widths)) if widths else 0), broken
+    return (widths.count(mode(widths)) if widths else 0), broken
 
 
 def _is_backslashed(sample: str, dialect: Dialect) -> bool:
@@ -261,139 +263,18 @@ def is_comment(fields: Sequence[str], form: TableForm) -> bool:
     return form.comment_rows or len(fields) != form.width
 
 
-def _comments(rows: Sequence[SampleRow]) -> tuple[tuple[str, ...], bool]:
+def _comments(rows: Sequence[SampleRow], *, headed: bool) -> tuple[tuple[str, ...], bool]:
     """The marks of comments, and whether one of a row's width is a comment too.
 
-    A mark that begins rows among others of text, as hashtags do, is none.
+    A mark that begins rows among others of text, as hashtags do, is none. Where the table is `headed`, the first plain row is no sample.
     """
     plain = [row.fields for row in rows if not _is_marked(row.fields)]
     if len(plain) < _FEW_ROWS:
         return (), False
-    width, first = (
-        _mode([len(fields) for fields in plain[1:]]),
-        next(row.line for row in rows if row.fields is plain[0]),
-    )
-    if all(_is_number(fields[0]) for fields in plain[1:]):
+    samples = plain[1:] if headed else plain
+    width = mode([len(fields) for fields in samples])
+    first = next(row.line for row in rows if row.fields is plain[0]) if headed else 0
+    if all(is_number(fields[0]) for fields in samples):
         return _MARKS, True
     marked = [row.fields for row in rows if row.line > first and _is_marked(row.fields) and len(row.fields) == width]
     return tuple(mark for mark in _MARKS if not any(fields[0].startswith(mark) for fields in marked)), False
-
-
-def _header(
-    rows: Sequence[SampleRow], plain: Sequence[SampleRow], comments: tuple[str, ...], width: int
-) -> tuple[SampleRow, list[ClientWarning]]:
-    """The row that names the columns, and what is said of the lines before it."""
-    if not plain:
-        return rows[0], []
-    before = [row for row in rows if row.line < plain[0].line]
-    if before and len(before[-1].fields) == width and not _names_columns(plain, 0):
-        first, *others = before[-1].fields
-        mark = next((one for one in comments if first.startswith(f"{one} ")), "")
-        return SampleRow([first.removeprefix(mark), *others], before[-1].line, before[-1].last), []
-    place = next((place for place, row in enumerate(plain) if len(row.fields) == width and row.filled > 1), 0)
-    unnamed = place == 1 and 2 <= len(plain[0].fields) == width - 1 and plain[0].filled == width - 1
-    if not place or place > _LONGEST_PREAMBLE or not _names_columns(plain, place, surely=unnamed):
-        return plain[0], []
-    fitting = sum(len(row.fields) == width for row in plain[place:])
-    if fitting < _AGREE * len(plain[place:]) or width < 2:
-        return plain[0], []
-    said = listed([" ".join(filter(None, row.fields))[:60] for row in plain[:place]])
-    detail = f"the header was found in line {plain[place].line}; the {place} lines before it were left out: {said}"
-    return plain[place], [ClientWarning(code="lines_before_header", detail=detail)]
-
-
-def _names_columns(rows: Sequence[SampleRow], place: int, *, surely: bool = False) -> bool:
-    """Whether a row names the columns of those after it: no value of theirs, and no number above numbers.
-
-    With `surely` a column of numbers must be there.
-    """
-    first, rest = (
-        rows[place].fields,
-        [row.fields for row in rows[place + 1 :] if len(row.fields) >= len(rows[place].fields)],
-    )
-    if not rest or any(not name.strip() for name in first[1:]):
-        return False
-    columns = [[fields[position] for fields in rest] for position in range(len(first))]
-    if any(name in column for name, column in zip(first, columns, strict=True)):
-        return False
-    numeric = [name for name, column in zip(first, columns, strict=True) if _mostly_numbers(column)]
-    return not any(_is_number(name) for name in numeric) and (bool(numeric) or not surely)
-
-
-def _layout(
-    header: tuple[str, ...], rows: Sequence[list[str]], width: int
-) -> tuple[list[str], int, int, list[ClientWarning]]:
-    """Names, width and trailing fields of rows that may have more or fewer fields than the header."""
-    more = width - len(header)
-    if more < 0 and not any(header[width:]) and width >= 2:
-        return list(header[:width]), width, 0, []
-    if more <= 0 or not rows or sum(len(row) == width for row in rows) < _AGREE * len(rows):
-        return list(header), len(header), 0, []
-    if not any(field_.strip() for row in rows if len(row) == width for field_ in row[len(header) :]):
-        detail = f"rows end with {more} more delimiters than the header; the empty values after them were left out"
-        return list(header), width, more, [ClientWarning(code="trailing_delimiters", detail=detail)]
-    if more == 1:
-        detail = (
-            "the header has one name fewer than the rows have values, as R writes it: the first column was read as names of "
-            "rows and called 'rownames'; give every column a name if that is wrong"
-        )
-        return ["rownames", *header], width, 0, [ClientWarning(code="row_names", detail=detail)]
-    return list(header), len(header), 0, []
-
-
-def distinct_names(names: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Names of columns, a repeated one with .1, .2 … behind it as pandas does, and the new names of each repeated one."""
-    taken, renamed = set(names), dict[str, list[str]]()
-    counts: Counter[str] = Counter()
-    found = []
-    for name in names:
-        own = name
-        while counts[name] and own in taken:
-            own = f"{name}.{counts[name]}"
-            counts[name] += own in taken
-        if own != name:
-            renamed.setdefault(name, []).append(own)
-        counts[name] = counts[name] or 1
-        taken.add(own)
-        found.append(own)
-    return found, renamed
-
-
-def repeated_columns(renamed: dict[str, list[str]]) -> tuple[ClientWarning, ...]:
-    """The warning about columns of one name."""
-    if not renamed:
-        return ()
-    each = listed([f"{name!r} (now also {', '.join(map(repr, others))})" for name, others in renamed.items()])
-    detail = f"more than one column is called so: {each}; give each column a name of its own"
-    return (ClientWarning(code="repeated_columns", detail=detail),)
-
-
-def _distinct(names: Sequence[str]) -> tuple[list[str], tuple[ClientWarning, ...]]:
-    found, renamed = distinct_names(names)
-    return found, repeated_columns(renamed)
-
-
-def _doubts(names: Sequence[str]) -> Iterator[ClientWarning]:
-    if all(_is_number(name) for name in names):
-        yield ClientWarning(
-            code="header_looks_like_data",
-            detail="every name in the first line is a number; it was read as the header, so check that one is there",
-        )
-
-
-def _mostly_numbers(values: Sequence[str]) -> bool:
-    present = [value for value in values if value.strip()]
-    return bool(present) and sum(map(_is_number, present)) >= _AGREE * len(present)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(_DECIMAL_COMMA.sub(".", text))
-    except ValueError:
-        return False
-    return True
-
-
-def _mode(widths: Sequence[int]) -> int:
-    """The most frequent width."""
-    return Counter(widths).most_common(1)[0][0]

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.ingest.readers.column_names import distinct_names
 from service.ingest.readers.columnar import class_names, open_ipc
-from service.ingest.readers.table_form import distinct_names
 from service.ingest.rewritten.edits import Edits, no_form, spellings
 from service.ingest.source import BATCH_ROWS, RowSource, Upload
 from service.ingest.streams import Sink

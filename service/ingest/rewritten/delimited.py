@@ -27,6 +27,8 @@ def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edi
     Rows that could not be read are left as they are. Raises Conflict where a class or a column cannot be written so.
     """
     encoding, form = table_form(upload)
+    if edits.columns and not form.header:
+        raise no_form("columns cannot be added to a table without a header: nothing would say what they are")
     if edits.columns and (form.delimiter == SPACES or form.width != len(form.header)):
         raise no_form("columns cannot be added to a table whose rows are wider than its header, or aligned by spaces")
     place = form.names.index(label)

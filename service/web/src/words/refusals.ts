@@ -42,6 +42,7 @@ const FIELDS: Record<string, string> = {
   exclude: "leave out",
   kinds: "the kind",
   missing: "the values that mean missing",
+  header: "the first line",
   decimal: "the decimal mark",
   day_first: "the order of dates",
 };
@@ -54,6 +55,7 @@ export const plainly = (text: string): string =>
     .replace(/; name it as spec\.[^;]*/g, "")
     .replace(/\bspec\.\w+ names it/g, "as you said")
     .replace(/\bspec\.\w+ does not name it/g, "you did not choose it")
+    .replace(/\bset spec\.header to false\b/g, "say that the first line is a sample")
     .replace(/\bspec\.(\w+)/g, (_, field: string) => FIELDS[field] ?? field)
     .trim();
 

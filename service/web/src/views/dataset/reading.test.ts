@@ -32,9 +32,23 @@ test("a column that is left out is named, and no more once it is learnt from", (
 });
 
 test("answers about the file are said, and taken back when they are empty", () => {
-  const said = corrected({}, [], { labelName: " y ", missing: "-999, ,?", decimal: ",", dayFirst: "month" });
+  const said = corrected({}, [], {
+    ...NO_ANSWERS,
+    labelName: " y ",
+    missing: "-999, ,?",
+    decimal: ",",
+    dayFirst: "month",
+  });
   expect(said).toEqual({ label: "y", missing: ["-999", "?"], decimal: ",", day_first: false });
   expect(corrected(said, [], NO_ANSWERS)).toEqual({ label: "y" });
+});
+
+test("without names in the first line, nothing is kept that was said of named columns", () => {
+  const spec = { label: "weight", exclude: ["note"] };
+  const bare = corrected(spec, rowsOf(columns), { ...NO_ANSWERS, header: "sample" });
+  expect(bare).toEqual({ header: false });
+  expect(corrected(bare, rowsOf(columns), NO_ANSWERS)).toEqual({});
+  expect(corrected(spec, [], { ...NO_ANSWERS, header: "names" })).toEqual({ ...spec, header: true });
 });
 
 test("classes that differ in case, spaces or zeros alone are alike", () => {

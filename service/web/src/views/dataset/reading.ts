@@ -15,6 +15,7 @@ export interface Spec {
   kinds?: Record<string, string>;
   missing?: string[];
   merge_labels?: Record<string, string[]>;
+  header?: boolean;
   decimal?: "." | ",";
   day_first?: boolean;
 }
@@ -29,11 +30,12 @@ export interface Row {
 export interface Answers {
   labelName: string;
   missing: string;
+  header: "" | "names" | "sample";
   decimal: "" | "." | ",";
   dayFirst: "" | "day" | "month";
 }
 
-export const NO_ANSWERS: Answers = { labelName: "", missing: "", decimal: "", dayFirst: "" };
+export const NO_ANSWERS: Answers = { labelName: "", missing: "", header: "", decimal: "", dayFirst: "" };
 
 export const USES: Record<string, string> = {
   label: "Label",
@@ -70,10 +72,20 @@ export const moved = (rows: Row[], index: number, use: string): Row[] =>
     return row.use === use && (ONE_EACH as readonly string[]).includes(use) ? { ...row, use: "input" } : row;
   });
 
-/** The description of the file that the rows and answers give: what was said before, and what is changed in it. */
+/** What `Spec.header` is by an answer. */
+const headerOf = (answer: Answers["header"]): boolean | undefined => (answer ? answer === "names" : undefined);
+
+/**
+ * The description of the file that the rows and answers give: what was said before, and what is changed in it. Where another first
+ * line has the names, columns are called otherwise: what was said of them is left out.
+ */
 export function corrected(spec: Spec, rows: Row[], answers: Answers): Spec {
-  const made: Spec = { ...spec };
-  if (rows.length) {
+  const header = headerOf(answers.header);
+  const isRenamed = (header === false) !== (spec.header === false);
+  const made: Spec = isRenamed ? {} : { ...spec };
+  if (header === undefined) delete made.header;
+  else made.header = header;
+  if (rows.length && !isRenamed) {
     for (const use of ONE_EACH) {
       const now = rows.find((row) => row.use === use);
       if (!now) made[use] = undefined;
