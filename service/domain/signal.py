@@ -513,3 +513,18 @@ _TABLE = (
 
 SIGNALS: dict[str, Signal] = {signal.name: signal for signal in _TABLE}
 HEADLINES = tuple(name for name, signal in SIGNALS.items() if signal.headline)
+# What jobs compute whose client names none: on trees, on networks, and on predictions with and without features.
+_SUITED = frozenset(
+    frozenset(signal.name for signal in _TABLE if why(signal) is None)
+    for why in (
+        Signal.unsuited_for_trees,
+        Signal.unsuited_for_networks,
+        lambda signal: signal.unsuited(features=True),
+        lambda signal: signal.unsuited(features=False),
+    )
+)
+
+
+def are_chosen(names: list[str]) -> bool:
+    """Whether a client chose these signals of a job, rather than leaving the choice to the service."""
+    return bool(names) and frozenset(names) not in _SUITED

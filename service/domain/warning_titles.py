@@ -15,6 +15,7 @@ _RANKING = {
     "reference_sampled": "Influence is estimated on a part of the training set.",
     "rough_estimate": "How many labels are wrong cannot be told yet.",
     "seen_samples": "The predictions look as if the models had seen these labels.",
+    "signals_not_computed": "Some signals that were asked for could not be computed.",
     "slow_start": "The model learnt late, so early signals are mostly noise.",
     "small_trusted_reference": "Too few samples are verified to count anomalies.",
     "tied_weights": "Influence leaves out a part of what shared weights do.",

@@ -48,7 +48,7 @@ from worker.job.recorded import open_recording
 from worker.job.scoring import score
 from worker.job.trees_beside import saved_answers
 from worker.job.verified import Samples, VerifiedLabels, verified_labels, with_verified
-from worker.job.warnings import reference_warnings
+from worker.job.warnings import reference_warnings, unavailable_signals
 from worker.machine.gpu_health import still_computes
 from worker.machine.threads import one_thread
 from worker.signals.counts import CountEstimate
@@ -58,7 +58,9 @@ from worker.training.loop import TrainingState, learning_rate
 
 log = structlog.get_logger()
 
-_REFERENCE_WARNINGS = frozenset({"no_trusted_reference", "small_trusted_reference", "reference_sampled"})
+_REFERENCE_WARNINGS = frozenset(
+    {"no_trusted_reference", "small_trusted_reference", "reference_sampled", "signals_not_computed"}
+)
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ def _judged(
         "anomalous": estimate_view(judged.verdicts.anomalous_estimate, len(m.labels), spec.model.name),
     }
     warnings = [one for one in known["warnings"] if one["code"] not in _REFERENCE_WARNINGS]
+    new_warnings = [*reference_warnings(m), *unavailable_signals(spec, m, signals)]
     return Rescored(
         table=_table(dataset, samples, judged),
         wrong=judged.wrong.numpy(),
@@ -251,7 +254,7 @@ def _judged(
             ),
             "signals": signals,
             "estimates": estimates,
-            "warnings": [*warnings, *(one.model_dump() for one in reference_warnings(m))],
+            "warnings": [*warnings, *(one.model_dump() for one in new_warnings)],
         },
         samples=len(samples.reference_labels),
     )

@@ -1,13 +1,14 @@
 """Warnings about a ranking. Each says what is the case, what follows from it, and what to do."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 
 import torch
 
 from service.domain.dataset import ClientWarning
 from service.domain.estimate import FIRST_VERIFIED, TRUSTED_ROWS
 from service.domain.models import MODELS
-from service.domain.signal import SIGNALS
+from service.domain.signal import SIGNALS, are_chosen
 from service.domain.specs import JobSpec
 from worker.job import actions
 from worker.job.estimates import cure_by_model
@@ -15,6 +16,7 @@ from worker.job.preparation import JobSamples
 from worker.models.uploaded_weights import architecture
 from worker.signals.counts import CountEstimate
 from worker.signals.dynamics import early_checkpoints
+from worker.signals.formulas import why_not
 from worker.signals.measurements import Answers, Measurements
 
 _LEARNT = 0.05  # share of the samples without the commonest label that a model must classify as labelled
@@ -38,6 +40,7 @@ def ranking_warnings(
         *_count(wrong, spec),
         *_columns(prepared, m, spec),
         *_tied(prepared),
+        *unavailable_signals(spec, m),
         *_groups(prepared, spec),
         *_trees(prepared, m, spec),
         *(_learning(m, train_accuracy, spec) if m.unseen is None else ()),
@@ -167,6 +170,21 @@ def _columns(prepared: JobSamples, m: Answers, spec: JobSpec) -> Iterator[Client
             detail=f"The training set is its own reference. Signals of cost `pairs` are estimated on {len(prepared.columns.rows)} of its "
             f"{len(m.labels)} rows, drawn from every class. Set influence.columns to {len(m.labels)} for the exact sums.",
             action=actions.with_all_columns(spec, len(m.labels)),
+        )
+
+
+def unavailable_signals(spec: JobSpec, m: Answers, computed: Collection[str] = ()) -> Iterator[ClientWarning]:
+    """The signals that were asked for and that neither these measurements give nor were `computed` before, each with the reason."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for name in spec.signals if are_chosen(spec.signals) else ():
+        why = why_not(SIGNALS[name], m)
+        if why is not None and name not in computed:
+            names[why].append(name)
+    if names:
+        each = "; ".join(f"{', '.join(those)}: {why}" for why, those in names.items())
+        yield ClientWarning(
+            code="signals_not_computed",
+            detail=f"Some of the signals that were asked for cannot be computed here. {each}. The others are not affected.",
         )
 
 

@@ -218,7 +218,7 @@ def compute(m: Answers, names: list[str]) -> dict[str, Scores]:
     Raises NotFinite for scores that are not numbers, NotMeasuredError for a formula that reads more than its row says.
     """
     # Answers alone are enough for a signal that the table offers for them.
-    result = {name: FORMULAS[name](cast("Measurements", m)) for name in names if is_offered(SIGNALS[name], m)}
+    result = {name: FORMULAS[name](cast("Measurements", m)) for name in names if why_not(SIGNALS[name], m) is None}
     for name, scores in result.items():
         bad = int((~torch.isfinite(scores)).sum())
         if bad:
@@ -226,16 +226,18 @@ def compute(m: Answers, names: list[str]) -> dict[str, Scores]:
     return result
 
 
-def is_offered(signal: Signal, m: Answers) -> bool:
-    """Whether a job with these measurements has the signal, by the flags of its row."""
+def why_not(signal: Signal, m: Answers) -> str | None:
+    """Why a job with these measurements has no such signal, by the flags of its row; None if it has it."""
     if signal.training and m.unseen is not None:
-        return False
+        return "the predictions come without a training"
     if not isinstance(m, Measurements):
-        return signal.predictions
+        return None if signal.predictions else "the predictions come without features"
     if signal.trusted_reference and m.trusted is None:
-        return False
-    if (signal.weights and m.out_of_bag is not None) or (signal.trees and m.out_of_bag is None):
-        return False
+        return "the job has no samples that people have verified"
+    if signal.weights and m.out_of_bag is not None:
+        return "trees have no gradients of weights"
+    if signal.trees and m.out_of_bag is None:
+        return "the model is not boosted_trees"
     if signal.relabelled and m.pairs.relabelled is None:
-        return False
-    return not (signal.embeddings and m.embedding_votes is None)
+        return "influence after relabelling was not computed"
+    return "the samples are not embeddings" if signal.embeddings and m.embedding_votes is None else None
