@@ -33,6 +33,7 @@ _NEARLY_ALL = 0.95
 _SEP = re.compile(r'"?sep=([^"\r\n])"?[ ,;\t]*(\r\n|\r|\n)', re.IGNORECASE)
 _MARKS = ("//", "#", "%")
 _ERRORS = re.compile(r"#(n/a|div/0!|ref!|value!|name\?|null!|num!|spill!|calc!)", re.IGNORECASE)  # Excel's, in a cell
+_DECIMAL = re.compile(r" *+[-+]?[\d.]*+,\d++ *+%? *+")  # with a comma, as 0,5 or 1.234,5
 _RULE = re.compile(r"[+|]?:?[-=]+:?([+|]:?[-=]+:?)*[+|]?")
 _FEW_ROWS = 2
 _SINGLE_QUOTED = "'(?:[^']++|'')*+'"
@@ -125,10 +126,14 @@ def form_of(sample: str, name: str = "", *, headed: bool | None = None) -> Table
 
 
 def delimiter_of(sample: str, name: str = "") -> str:
-    """The delimiter by which most lines of the sample have as many fields as each other, and the first as many as these."""
-    best, best_score = ",", (0.0, False, 0)
+    """The delimiter by which most lines of the sample have as many fields as each other, and the first as many as these.
+
+    Of two it is the one that leaves commas within numbers alone, and else the one that makes more fields.
+    """
+    best, best_score = ",", (0.0, False, False, 0)
     for delimiter in _CANDIDATES:
-        widths = _widths(sample, delimiter)
+        rows = _plain_rows(sample, delimiter)
+        widths = [len(row) for row in rows]
         width = mode(widths[1:] or widths) if widths else 0
         if width < 2:
             continue
@@ -136,8 +141,9 @@ def delimiter_of(sample: str, name: str = "") -> str:
         if delimiter == "\t" and name.lower().endswith((".tsv", ".tab")):
             return delimiter
         headed = widths[0] == width or (len(widths) > _FEW_ROWS and 2 <= widths[0] == width - 1)
-        score = (round(agreement, 1) if agreement >= AGREE else agreement / 2, headed, width)
-        if score[:2] > best_score[:2] or (score[:2] == best_score[:2] and width > best_score[2]):
+        agreed = round(agreement, 1) if agreement >= AGREE else agreement / 2
+        score = (agreed, headed, _has_decimal_commas(rows), width)
+        if score > best_score:
             best, best_score = delimiter, score
     sure = best_score[0] >= AGREE and best_score[1]
     return SPACES if not sure and _is_aligned(sample) else best
@@ -147,7 +153,7 @@ def looks_delimited(sample: str) -> bool:
     """Whether text of unknown name is a table: two lines at least, one delimiter that nearly all of them share."""
     if _SEP.match(sample):
         return True
-    widths = Counter(_widths(sample, delimiter_of(sample)))
+    widths = Counter(map(len, _plain_rows(sample, delimiter_of(sample))))
     width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
     return width >= 2 and count >= 2 and count >= AGREE * widths.total()
 
@@ -164,12 +170,19 @@ def _is_aligned(sample: str) -> bool:
     return numeric and len(fitting) >= _NEARLY_ALL * (len(rows) - 1)
 
 
-def _widths(sample: str, delimiter: str) -> list[int]:
+def _plain_rows(sample: str, delimiter: str) -> list[list[str]]:
+    """The first rows by this delimiter, without rules and comments where something else is left."""
     rows = [row.fields for row in _sample_rows(sample, _dialect(sample, delimiter))]
     if rows and _SEP.match(sample):
         rows = rows[1:]
     rows = [row for row in rows if not _is_rule(row)] or rows
-    return [len(row) for row in rows if not _is_marked(row)] or [len(row) for row in rows]
+    return [row for row in rows if not _is_marked(row)] or rows
+
+
+def _has_decimal_commas(rows: Sequence[list[str]]) -> bool:
+    """Whether there are commas in values, and all of them in numbers."""
+    with_commas = [value for row in rows for value in row if "," in value]
+    return bool(with_commas) and all(map(_DECIMAL.fullmatch, with_commas))
 
 
 def _dialect(sample: str, delimiter: str) -> Dialect:

@@ -129,3 +129,18 @@ def test_a_corrected_file_comes_back_without_a_header_and_else_byte_by_byte(tmp_
 
 def _unchanged() -> Iterator[tuple[int, str]]:
     return ((i, ("dry", "wet")[i % 2]) for i in range(1, 59))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize("numbers", [1, 2, 4])
+def test_commas_within_numbers_do_not_separate_columns(take: Take, delimiter: str, numbers: int) -> None:
+    rows = (delimiter.join([*[f"1.{i:03},{place}" for place in range(numbers)], "ab"[i % 2]]) for i in range(60))
+    outcome = take("\n".join(rows), header=False, label=f"column_{numbers + 1}")
+    assert outcome.column("column_1")[1] == 1001.0
+    assert outcome.found.classes == ["a", "b"]
+
+
+def test_other_delimiters_within_values_leave_the_comma_one(take: Take) -> None:
+    rows = (f"{i},A{i % 7};B,{'ab'[i % 2]}" for i in range(60))
+    outcome = take("\n".join(rows), header=False, label="column_3")
+    assert outcome.column("column_2")[0] == "A0;B"
