@@ -17,6 +17,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound, TooMany
 from service.domain.ids import new_id
 from service.domain.job_queue import queue_of
+from service.domain.names import one_line
 from service.domain.specs import JobRequest, JobSpec, PullJobRequest, UploadJobRequest
 from service.label_studio.projects import connect, find_project, placeholder, read_control
 from service.services import Services
@@ -114,7 +115,7 @@ def _samples(
             with connect(services, request.connection) as client:
                 project = find_project(client, request.project)
             control = read_control(str(project.get("label_config") or ""), request.from_name)
-            title = request.name or str(project.get("title") or "")
+            title = request.name or one_line(str(project.get("title") or ""))
             return placeholder(new_id("ds_"), job_id, title, control, services.now())
 
 

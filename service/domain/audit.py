@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from service.domain.dataset import Frozen
+from service.domain.names import Name
 
 # original: the labels that the chain of jobs began with. version: those that this job ranked.
 AuditedLabels = Literal["original", "version"]
@@ -42,7 +43,7 @@ class DrawRequest(Frozen):
 class ProxyRequest(Frozen):
     """Body of POST /jobs/{id}/proxies: the opinions of a judge, by sample id."""
 
-    name: str = Field(min_length=1, max_length=200, description="Who judges: a second annotator, a model.")
+    name: Name = Field(min_length=1, max_length=200, description="Who judges: a second annotator, a model.")
     labels: dict[str, str] | None = Field(
         None, min_length=1, description="The label that the judge would give each sample, a class of the dataset."
     )

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from service.domain.dataset import AnnotationPolicy, Frozen
+from service.domain.names import Name
 from service.domain.urls import parse_http_url
 
 PushMode = Literal["predictions", "tab", "review_project", "requeue"]
@@ -38,7 +39,7 @@ class ConnectionRequest(TokenRequest):
 
     kind: Literal["label_studio"] = Field(description="The labelling tool.")
     url: str = Field(max_length=2048, description="URL of the tool's front page.")
-    name: str | None = Field(None, max_length=200, description="Name of the connection; the host when left out.")
+    name: Name | None = Field(None, max_length=200, description="Name of the connection; the host when left out.")
 
     @field_validator("url")
     @classmethod

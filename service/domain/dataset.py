@@ -29,6 +29,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from service.domain.names import Name
 from service.domain.warning_titles import warning_title
 
 METADATA_KEY = b"usual-suspects"
@@ -59,7 +60,7 @@ _MOST_COLUMNS, _MOST_TEXTS = 20_000, 1_000
 class DatasetSpec(Frozen):
     """Description of an upload by the client; each field that is left out is inferred."""
 
-    name: str | None = Field(None, max_length=200, description="Name in lists; the file's name when left out.")
+    name: Name | None = Field(None, max_length=200, description="Name in lists; the file's name when left out.")
     modality: Literal["auto"] | Modality = Field("auto", description="Kind of one sample.")
     label: str | Annotated[list[str], Field(min_length=2, max_length=_MOST_COLUMNS)] | None = Field(
         None, description="The column that holds the class; or several columns of 0 and 1, one for each class."

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.domain.dataset import Frozen
+from service.domain.names import Name
 
 NetworkKind = Literal["state", "program"]
 
@@ -13,7 +14,7 @@ NetworkKind = Literal["state", "program"]
 class NetworkSpec(Frozen):
     """Description of an uploaded network by the client."""
 
-    name: str | None = Field(None, max_length=200, description="Shown in lists; the file's name when left out.")
+    name: Name | None = Field(None, max_length=200, description="Shown in lists; the file's name when left out.")
 
 
 class NetworkLayer(Frozen):

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetSpec, Frozen, Names, each_once
+from service.domain.names import Name
 from service.domain.training import TrainingOptions
 from service.domain.webhook import WebhookRequest, WebhookShown
 
@@ -202,7 +203,7 @@ class JobOptions(Frozen):
     webhook: WebhookRequest | None = Field(
         None, description="Where to send a message when the job ends; left out, none is sent."
     )
-    name: str | None = Field(None, max_length=200)
+    name: Name | None = Field(None, max_length=200)
     priority: int = Field(0, ge=0, le=9, description="Higher starts sooner, among the jobs of the project.")
 
     @field_validator("reference")

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import httpx
 
 from service.domain.errors import TooLarge
+from service.domain.names import one_line
 from service.outbound.addresses import invalid_url
 from service.outbound.transport import AddressRule, PinnedTransport
 from service.settings import Settings
@@ -71,4 +72,4 @@ def _chunks(response: httpx.Response) -> Iterator[bytes]:
 
 
 def _filename(url: str) -> str:
-    return unquote(urlsplit(url).path.rpartition("/")[2]) or "download"
+    return one_line(unquote(urlsplit(url).path.rpartition("/")[2])) or "download"

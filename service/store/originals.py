@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from service.domain.dataset import DatasetSpec
+from service.domain.names import STORED
 from service.store.blobs import Blobs
 from service.store.seal import read_checked, seal_file, share_seal
 
@@ -55,7 +56,7 @@ def find_original(blobs: Blobs, dataset_id: str) -> Original | None:
     path, facts = blobs.original(dataset_id), blobs.original_facts(dataset_id)
     if not (path.exists() and facts.exists()):
         return None
-    said = OriginalFacts.model_validate_json(read_checked(facts))
+    said = OriginalFacts.model_validate_json(read_checked(facts), context=STORED)
     return Original(path, said.name, said.spec)
 
 

@@ -22,6 +22,7 @@ from service.actions.upload import UploadedFile
 from service.api.http.errors import field_errors
 from service.api.http.lookup import ServicesDependency
 from service.domain.errors import FieldError, Malformed, TooLarge, UnreadableType, disk_full, invalid, invalid_fields
+from service.domain.names import one_line
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -292,6 +293,5 @@ async def _feed(request: Request, file: _File, spec: _Text) -> None:
 
 
 def _readable(filename: str) -> str:
-    """The name without characters that no database or log keeps."""
-    kept = "".join(letter for letter in filename if letter.isprintable())
-    return kept.encode(errors="replace").decode()[:200] or "upload"
+    """The name on one line, of characters that databases and logs keep."""
+    return one_line(filename)[:200] or "upload"

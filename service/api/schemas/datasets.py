@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from service.api.schemas.page import Page
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow
+from service.domain.names import Name
 
 
 class FromUrl(Frozen):
@@ -19,7 +20,7 @@ class FromUrl(Frozen):
 class FromProject(PullSource):
     """JSON body of POST /datasets for the labelled tasks of a project. They are read before the answer."""
 
-    name: str | None = Field(None, max_length=200, description="Shown in lists; the project's title when left out.")
+    name: Name | None = Field(None, max_length=200, description="Shown in lists; the project's title when left out.")
 
     @property
     def source(self) -> PullSource:

@@ -7,6 +7,7 @@ import structlog
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo
 from service.domain.ids import new_id
+from service.domain.names import one_line
 from service.label_studio.projects import connect, find_project, placeholder, read_control
 from service.label_studio.pull.read_project import read_project
 from service.services import Services
@@ -33,7 +34,7 @@ def snapshot(
             project = find_project(client, source.project)
             control = read_control(str(project.get("label_config") or ""), source.from_name)
             known = placeholder(
-                dataset_id, dataset_id, name or str(project.get("title") or ""), control, services.now()
+                dataset_id, dataset_id, name or one_line(str(project.get("title") or "")), control, services.now()
             )
             info = read_project(services, client, source, known, on_progress)
         log.info("project read", dataset=dataset_id, project=source.project, rows=info.rows, skipped=info.skipped_rows)
