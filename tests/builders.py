@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetInfo, Feature, Inferred
+from service.domain.issue import ISSUE_TYPES
 from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
@@ -179,6 +180,21 @@ def group(rows: int = 9) -> dict[str, Any]:
             {"part": "tighter", "size": 2, "leans_to": "eel", "lean": 0.8, "positions": tighter},
             {"part": "looser", "size": len(looser), "leans_to": None, "lean": 0.0, "positions": looser[:50]},
         ],
+    }
+
+
+def kept_issues() -> dict[str, Any]:
+    """What a worker keeps of issues: three sets of two copies, nothing else, and no look at leakage."""
+    samples = [
+        {"id": f"row-{row}", "index": row, "label": "cat", "part": "training", "group": row // 2, "detail": None}
+        for row in range(6)
+    ]
+    none = {"score": 0.0, "flagged": 0, "detail": "Nothing.", "samples": [], "found": False}
+    copies = {"score": 0.1, "flagged": 6, "detail": "Copies.", "samples": samples, "found": True}
+    items = [{**(copies if name == "exact_duplicates" else none), "type": name} for name in ISSUE_TYPES]
+    return {
+        "items": [one for one in items if one["type"] != "leakage"],
+        "not_checked": [{"type": "leakage", "reason": "This job holds no sample out."}],
     }
 
 

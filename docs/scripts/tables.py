@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from service.domain.exports import EXPORT_FORMATS
+from service.domain.issue import ISSUES
 from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import NOTATION, SIGNALS
 from service.settings import Settings
@@ -36,6 +37,11 @@ def formulas() -> str:
     return _table(
         ["signal", "formula", "source"], ([f"`{one.name}`", _code(one.formula), one.source] for one in SIGNALS.values())
     )
+
+
+def issues() -> str:
+    """What can be wrong beside labels."""
+    return _table(["type", "title", "score"], ([f"`{name}`", one.title, one.score] for name, one in ISSUES.items()))
 
 
 def notation() -> str:
@@ -111,6 +117,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "signals": signals,
     "formulas": formulas,
     "notation": notation,
+    "issues": issues,
     "models": models,
     "exports": exports,
     "commands": commands,

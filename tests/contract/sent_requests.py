@@ -156,6 +156,10 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         422: (JOB, {"params": {"format": "x"}}),
     },
     ("get", "/jobs/{job_id}/groups"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/issues"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"type": "x"}}),
+    },
     ("get", "/jobs/{job_id}/verify-next"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"count": 0}}),

@@ -47,6 +47,7 @@ PROMISED = {
     ("get", "/jobs/{job_id}/signals"),
     ("get", "/jobs/{job_id}/report"),
     ("get", "/jobs/{job_id}/groups"),
+    ("get", "/jobs/{job_id}/issues"),
     ("get", "/jobs/{job_id}/verify-next"),
     ("post", "/jobs/{job_id}/reviews"),
     ("get", "/jobs/{job_id}/reviews"),

@@ -67,6 +67,22 @@ def test_a_job_goes_from_post_to_ranking(installation: Installation) -> None:
     assert max(by_label.values()) - min(by_label.values()) <= 1
 
 
+def test_a_job_lists_what_is_wrong_beside_labels(installation: Installation) -> None:
+    planted = [{"kind": "duplicate_relabeled", "rate": 0.05, "seed": 1}, {"kind": "duplicate", "rate": 0.05, "seed": 2}]
+    job_id = installation.submit(QUICK, glitches=planted, reference={"holdout": 0.2})
+    installation.wait(job_id, "completed")
+    by_kind: dict[str, set[str]] = {}
+    for row in installation.ranking(job_id):
+        by_kind.setdefault(row["planted_kind"], set()).add(row["sample_id"])
+    answer = installation.client.get(f"/jobs/{job_id}/issues?limit=500").json()
+    found = {one["type"]: one for one in answer["items"]}
+    ids = {name: {sample["id"] for sample in one["samples"]} for name, one in found.items()}
+    assert by_kind["duplicate_relabeled"] <= ids["contradicting_duplicates"]
+    assert by_kind["duplicate"] <= ids["contradicting_duplicates"] | ids["exact_duplicates"]
+    assert not found["leakage"]["found"]
+    assert not found["order"]["found"]
+
+
 def test_a_table_has_a_first_ranking_while_its_network_is_trained(installation: Installation) -> None:
     job_id = installation.submit(LONG, glitches=[{"kind": "mislabeled_uniform", "rate": 0.1, "seed": 1}])
     while True:

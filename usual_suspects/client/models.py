@@ -1364,6 +1364,25 @@ class Fallback:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlaggedSample:
+    """A sample that an issue is about."""
+
+    id: str
+    # Position in the upload that it came with.
+    index: int
+    # Of a training sample the label that it was ranked with.
+    label: str
+    # training: it is ranked. reference: it is in the job's reference. Otherwise the split of the dataset that it is
+    # in.
+    part: str
+    # Number of the set of samples that it belongs to, from 0; null where each sample stands for itself.
+    group: int | None = None
+    # What is the matter with this sample; null where the type says it all.
+    detail: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Glitch:
     """Known errors that are planted before training, to measure how well each signal finds them."""
 
@@ -1498,6 +1517,52 @@ class InfluentialSample:
     by_checkpoint: tuple[float, ...] | None
     link: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssueView:
+    """One type of issue in the samples of a job."""
+
+    type: Literal["contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text"]
+    title: str
+    # Whether there is something to look at.
+    found: bool
+    # 0 to 1, higher = worse. What it is of this type, `score_is` says.
+    score: float
+    score_is: str
+    # How many samples; 0 for what is true of the data as a whole.
+    flagged: int
+    # The first of them, set after set, as many as `limit`; of each type 500 are kept.
+    samples: tuple[FlaggedSample, ...]
+    # What was found, in plain words.
+    detail: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UncheckedIssue:
+    """A type of issue that was not looked for."""
+
+    type: Literal["contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text"]
+    reason: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssueList:
+    """Issues by type, also those of which nothing was found."""
+
+    items: tuple[IssueView, ...]
+    total: int
+    # Types that this job could not be examined for, and why.
+    not_checked: tuple[UncheckedIssue, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[IssueView]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
 """One job in a worker: claim, load, compute, record."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -8,11 +10,13 @@ from opentelemetry.trace import StatusCode, get_current_span
 
 from service.domain.auto import from_scratch, with_network
 from service.domain.errors import ArtefactsUnavailable, Damaged, Invalid, is_disk_full
+from service.domain.issue import SUMMARY
 from service.domain.job import JobError, State
 from service.store import counters, evidence, job_events, jobs, ranking_columns, rankings, searched_texts, turns
 from service.store.jobs import Claim, Job, LeaseLost
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
+from worker.issues.find import find_issues
 from worker.job.attempt import JobAttempt, ScoredJob
 from worker.job.context import CheckpointLost, WorkerContext, scratch_of
 from worker.job.endings import database_answers, write_ending
@@ -27,6 +31,8 @@ from worker.job.recorded import open_recording
 from worker.job.sharing import sharing_of
 from worker.job.trained import score_trained
 from worker.machine.gpu_health import still_computes
+from worker.machine.threads import one_thread
+from worker.signals.measurements import Measurements
 
 log = structlog.get_logger()
 
@@ -161,6 +167,7 @@ def _computed(
         heartbeat.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         timer.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
+        outcome = replace(outcome, summaries={**outcome.summaries, SUMMARY: _issues(attempt, found)})
     made = [blobs.ranking(job.id), blobs.evidence(job.id)]
     heartbeat.renew()
     ranking_columns.save(made[0], outcome.table, outcome.result["signals"], outcome.columns)
@@ -171,6 +178,15 @@ def _computed(
     blobs.upload(*made)
     timer.lap("ranking_s")
     return outcome, timer.laps
+
+
+def _issues(attempt: JobAttempt, found: ScoredJob) -> dict[str, Any]:
+    """What is wrong in the data of a job beside its labels."""
+    samples, measured, other = found.samples, found.scored.measurements, attempt.job.reference_dataset_id
+    reference = None if other is None else open_canonical(attempt.blobs.canonical(other))
+    features = measured.position.features if isinstance(measured, Measurements) else None
+    with one_thread():
+        return find_issues(attempt.dataset, samples.rows, samples.planted, samples.reference_rows, reference, features)
 
 
 def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerContext) -> Job:

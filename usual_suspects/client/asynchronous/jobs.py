@@ -23,6 +23,7 @@ from usual_suspects.client.models import (
     ConfusionView,
     DatasetInfo,
     GroupList,
+    IssueList,
     JobDiff,
     JobResult,
     JobSample,
@@ -219,6 +220,11 @@ class AsyncJob(AsyncAudits):
     async def groups(self) -> GroupList:
         """Both parts of each label, and the label that each leans to. Raises ApiError."""
         return to_model(GroupList, await self._transport.send(get("jobs", self.id, "groups")))
+
+    async def issues(self, type: str | None = None, *, samples: int = 20) -> IssueList:  # noqa: A002 - the API's name
+        """What is wrong in its data beside labels, of each type as many `samples`; `type` is one alone. Raises ApiError."""
+        request = get("jobs", self.id, "issues", type=type, limit=samples)
+        return to_model(IssueList, await self._transport.send(request))
 
     async def verify_next(self, count: int = 50) -> CandidateList:
         """The samples whose verification would help most. Raises ApiError."""
