@@ -121,6 +121,13 @@ def as_svmlight(rows: int) -> bytes:
     return "".join(f"{'+1' if label == 'yes' else '-1'} 1:{one} 2:{two}\n" for one, two, label in pairs).encode()
 
 
+def as_fasttext(rows: int) -> bytes:
+    """A class and a dozen words a line."""
+    labels = table(rows)["label"].to_pylist()
+    words = " ".join(_WORDS)
+    return "".join(f"__label__{label} {words} {row}\n" for row, label in enumerate(labels)).encode()
+
+
 def as_arff(rows: int) -> bytes:
     """ARFF of Weka, its words named in the header."""
     words, kinds = ",".join(_WORDS), {"id": "string", "width": "numeric", "height": "numeric", "label": "{no,yes}"}
@@ -233,6 +240,7 @@ FILES: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "arrow": ("a.arrow", as_arrow),
     "npz": ("a.npz", as_npz),
     "svmlight": ("a.svm", as_svmlight),
+    "fasttext": ("a.ft.txt", as_fasttext),
     "arff": ("a.arff", as_arff),
     "excel": ("a.xlsx", as_excel),
     "safetensors": ("a.safetensors", as_safetensors),

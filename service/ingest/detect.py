@@ -18,6 +18,7 @@ from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.documents import titles, tool_file
+from service.ingest.readers.fasttext import looks_like_fasttext, open_fasttext
 from service.ingest.readers.folder import open_folder
 from service.ingest.readers.image_kinds import images_in
 from service.ingest.readers.inner_tables import InnerTables
@@ -302,6 +303,12 @@ READERS: dict[str, Reader] = {
         open_svmlight,
         takes=lambda file: looks_like_svmlight(file.head),
         in_archives=(".svm", ".libsvm", ".svmlight"),
+    ),
+    "fasttext": Reader(
+        "text as fastText takes it",
+        open_fasttext,
+        takes=lambda file: looks_like_fasttext(file.head),
+        in_archives=(".ft", ".ft.txt"),
     ),
     "csv": Reader("CSV and TSV (also .gz)", open_delimited, takes=_is_delimited, in_archives=(".csv", ".tsv", ".tab")),
 }

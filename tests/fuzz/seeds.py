@@ -94,6 +94,10 @@ def _svmlight() -> bytes:
     return "\n".join(f"{row % 3} 1:{row / 7:.3f} 3:{row % 5} # row {row}" for row in range(_ROWS)).encode()
 
 
+def _fasttext() -> bytes:
+    return "\n".join(f"__label__{_CLASSES[row % 3]} words about number {row}" for row in range(_ROWS)).encode()
+
+
 def _images() -> dict[str, bytes]:
     kinds = ("PNG", "JPEG", "BMP")
     return {
@@ -151,6 +155,7 @@ SEEDS = [
     Seed("excel", "data.xlsx", _workbook(), zipped),
     Seed("arff", "data.arff", {"data": _arff()}),
     Seed("svmlight", "data.svm", {"data": _svmlight()}),
+    Seed("fasttext", "train.ft.txt", {"data": _fasttext()}),
     Seed("npz", "data.npz", _arrays(x=_FEATURES, y=_LABELS), zipped),
     Seed(
         "named",

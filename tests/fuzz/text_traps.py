@@ -197,4 +197,5 @@ TEXT_TRAPS = [
     Trap("arff", "data.arff", "ARFF, a line of 300 MB", _long_line("@relation r\n@attribute x numeric\n@attribute label {a,b}\n@data\n1,a\n", "\n2,b\n"), _FEW),
     Trap("svmlight", "data.svm", "SVMlight, hostile rows", _svmlight, 2_000),
     Trap("svmlight", "data.svm", "SVMlight, a line of 300 MB", _long_line("1 1:1\n2 1:2\n", "\n1 1:1\n"), _FEW),
+    Trap("fasttext", "train.ft.txt", "fastText, a line of 300 MB", _long_line("__label__a b\n__label__b ", "\n__label__a b\n"), _FEW),
 ]  # fmt: skip

@@ -145,7 +145,7 @@ def delimiter_of(sample: str, name: str = "") -> str:
         score = (agreed, headed, _has_decimal_commas(rows), width)
         if score > best_score:
             best, best_score = delimiter, score
-    sure = best_score[0] >= AGREE and best_score[1]
+    sure = best_score[0] >= AGREE and best_score[1] and not _is_decimal_comma(sample, best)
     return SPACES if not sure and _is_aligned(sample) else best
 
 
@@ -177,6 +177,11 @@ def _plain_rows(sample: str, delimiter: str) -> list[list[str]]:
         rows = rows[1:]
     rows = [row for row in rows if not _is_rule(row)] or rows
     return [row for row in rows if not _is_marked(row)] or rows
+
+
+def _is_decimal_comma(sample: str, delimiter: str) -> bool:
+    """Whether the comma separates nothing but the decimals of numbers between spaces."""
+    return delimiter == "," and _has_decimal_commas([row.fields for row in _sample_rows(sample, {"delimiter": SPACES})])
 
 
 def _has_decimal_commas(rows: Sequence[list[str]]) -> bool:

@@ -16,6 +16,7 @@ from service.ingest.rewritten.class_folders import rewrite_tar_folders, rewrite_
 from service.ingest.rewritten.columnar import rewrite_arrow, rewrite_parquet
 from service.ingest.rewritten.delimited import rewrite_delimited
 from service.ingest.rewritten.edits import Edits, no_form
+from service.ingest.rewritten.fasttext import rewrite_fasttext
 from service.ingest.rewritten.json_text import rewrite_json_array, rewrite_json_lines
 from service.ingest.rewritten.tool_files import rewrite_tool_file
 from service.ingest.source import RowSource, Upload
@@ -34,6 +35,7 @@ FORMS: dict[str, Form] = {
     "parquet": rewrite_parquet,
     "arrow": rewrite_arrow,
     "npz, arrays": rewrite_npz,
+    "fasttext": rewrite_fasttext,
     **dict.fromkeys(RELABELLINGS, rewrite_tool_file),
     "zip, images in class folders": rewrite_zip_folders,
     "tar, images in class folders": rewrite_tar_folders,

@@ -144,3 +144,10 @@ def test_other_delimiters_within_values_leave_the_comma_one(take: Take) -> None:
     rows = (f"{i},A{i % 7};B,{'ab'[i % 2]}" for i in range(60))
     outcome = take("\n".join(rows), header=False, label="column_3")
     assert outcome.column("column_2")[0] == "A0;B"
+
+
+def test_spaces_between_numbers_with_decimal_commas_separate_columns(take: Take) -> None:
+    rows = (f"{i % 9},5 {i % 4},25 {'abc'[i % 3]}" for i in range(60))
+    outcome = take("\n".join(rows), "a.txt", header=False, label="column_3")
+    assert outcome.column("column_2")[:2] == [0.25, 1.25]
+    assert outcome.found.classes == ["a", "b", "c"]
