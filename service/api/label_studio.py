@@ -74,7 +74,9 @@ def tell_health() -> BackendHealth:
 )
 def set_up(caller: Caller, body: JsonBody, services: ServicesDependency) -> ModelVersion:
     """Label Studio calls this often. Nothing is stored, and the token in the request is not read."""
-    return ModelVersion(model_version=version_of(services, caller, parsed(SetupRequest, body.value).number))
+    return ModelVersion(
+        model_version=version_of(services, caller, parsed(SetupRequest, body.value, by_tool=True).number)
+    )
 
 
 @router.get("/versions", summary="List the versions of all projects")
@@ -95,7 +97,7 @@ def predict_tasks(caller: Caller, body: JsonBody, services: ServicesDependency) 
     A worker predicts new tasks within SUSPECTS_ANSWER_SECONDS. When all are busy, new tasks get no prediction, and Label
     Studio asks again when the task is opened the next time.
     """
-    return Predictions(results=predict(services, caller, parsed(PredictRequest, body.value)))
+    return Predictions(results=predict(services, caller, parsed(PredictRequest, body.value, by_tool=True)))
 
 
 @router.post(
@@ -111,7 +113,7 @@ def hear(caller: Caller, body: JsonBody, services: ServicesDependency, later: Ba
     START_TRAINING runs the newest job of the project again over its present tasks, once however often it comes. Events
     that concern no label change nothing.
     """
-    event = parsed(ToolEvent, body.value)
+    event = parsed(ToolEvent, body.value, by_tool=True)
     if event.action in _CHANGES:
         later.add_task(_ask, services, caller, event.project.id)
     elif event.action == "START_TRAINING":

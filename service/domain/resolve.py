@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from service.domain.auto import SEARCHED, default_model, fallback_model
 from service.domain.dataset import DatasetInfo, Frozen, Modality
 from service.domain.errors import FieldError, invalid, invalid_fields
+from service.domain.json_values import of_json
 from service.domain.models import MODELS, Model, TrainingDefaults
 from service.domain.models.uploaded import StateParams
 from service.domain.signal import SIGNALS
@@ -72,7 +73,9 @@ def _resolve_model(options: JobOptions, dataset: DatasetInfo) -> tuple[Model, Mo
     request = options.model
     fitting = [model.name for model in MODELS.values() if model.fits(dataset.modality)]
     if not fitting:
-        raise invalid(["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models")
+        raise invalid(
+            ["dataset"], f"no model for {dataset.modality} data is built yet; the list of models says what there is"
+        )
     name, chosen = default_model(dataset, options) if request.name == "auto" else (request.name, {})
     if name not in fitting:
         raise invalid(["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
@@ -97,7 +100,7 @@ def _resolve_fallback(request: JobOptions, model: Model, dataset: DatasetInfo) -
 
 def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:
     try:
-        return model.params.model_validate(given)
+        return of_json(model.params, given)
     except ValidationError as error:
         place = ["model", "params", *within]
         raise invalid_fields(
@@ -220,7 +223,9 @@ def _resolve_signals(names: list[str] | None, dataset: DatasetInfo, *, trees: bo
     unknown = [name for name in names or () if name not in SIGNALS]
     if unknown:
         more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
-        raise invalid(["signals"], f"unknown: {', '.join(unknown[:_LISTED])}{more}; see GET /signals")
+        raise invalid(
+            ["signals"], f"unknown: {', '.join(unknown[:_LISTED])}{more}; the list of signals has those that there are"
+        )
     if trees:
         unsuited = {name: signal.unsuited_for_trees() for name, signal in SIGNALS.items()}
     elif dataset.modality == "predictions":

@@ -22,6 +22,7 @@ from service.actions.upload import UploadedFile
 from service.api.http.errors import field_errors
 from service.api.http.lookup import ServicesDependency
 from service.domain.errors import FieldError, Malformed, TooLarge, UnreadableType, disk_full, invalid, invalid_fields
+from service.domain.json_values import of_json
 from service.domain.names import one_line
 
 M = TypeVar("M", bound=BaseModel)
@@ -97,12 +98,15 @@ async def _only_form(body: Body) -> FormContent:
 FormBody = Annotated[FormContent, Depends(_only_form)]
 
 
-def parsed(model: type[M], value: Any, *within: str) -> M:
-    """The value as this model. Raises Invalid naming every field at fault, each `within` a part of the body."""
+def parsed(model: type[M], value: Any, *within: str, by_tool: bool = False) -> M:
+    """The value as this model. Raises Invalid naming every field at fault, each `within` a part of the body.
+
+    What is sent `by_tool`, which nobody here can change, may have a number where a text is expected, or the reverse.
+    """
     if not isinstance(value, Mapping):
         raise invalid(within, "must be a JSON object")
     try:
-        return model.model_validate(value)
+        return model.model_validate(value) if by_tool else of_json(model, value)
     except ValidationError as error:
         raise invalid_fields(field_errors(error, model, value, *within)) from error
 

@@ -143,7 +143,9 @@ def test_what_a_client_sent_is_not_sent_back_whole(
 def test_of_unknown_signals_the_first_are_named(client: httpx.Client, services: Services) -> None:
     info = add_dataset(services.database, blobs=services.blobs)
     refused = client.post("/jobs", json={"dataset": info.id, "signals": [f"unknown-{number}" for number in range(30)]})
-    assert refused.json()["errors"][0]["msg"].endswith("unknown-9 and 20 more; see GET /signals")
+    assert refused.json()["errors"][0]["msg"].endswith(
+        "unknown-9 and 20 more; the list of signals has those that there are"
+    )
 
 
 def test_fields_that_are_not_built_may_be_null(client: httpx.Client, services: Services) -> None:
