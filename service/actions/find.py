@@ -60,7 +60,7 @@ def completed(job: Job) -> Job:
         )
     if job.state != State.COMPLETED:
         why = f": {job.error.detail}" if job.error else ""
-        raise Gone(f"the job {job.state}{why}; POST /jobs/{job.id}/retry runs it again", members={"state": job.state})
+        raise Gone(f"the job {job.state}{why}; retry it to run it again", members={"state": job.state})
     return job
 
 

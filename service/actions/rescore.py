@@ -131,6 +131,4 @@ def _check(services: Services, job: Job) -> None:
     with services.database.read() as connection:
         blocked = rescorable(services, connection, job, info).blocked
     if blocked is not None:
-        raise Conflict(
-            f"{blocked}; see GET /jobs/{{id}}/verify-next and POST /jobs/{{id}}/rerun", members={"state": job.state}
-        )
+        raise Conflict(blocked, members={"state": job.state})

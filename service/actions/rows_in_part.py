@@ -15,6 +15,6 @@ Array = npt.NDArray[Any]
 def rows_in_part(columns: RankingColumns, part: LabelPart) -> Array:
     """Which rows of the columns lie in that part of their label: bool n. Raises Invalid where the job kept no parts."""
     if columns.part is None:
-        detail = "this job knows no parts of labels; GET /jobs/{id}/groups shows none. Run the job again, on data with features"
+        detail = "this job knows no parts of labels. Run it again, on data with features"
         raise invalid(["part"], detail)
     return np.asarray(columns.part == part_number(part))

@@ -20,7 +20,7 @@ def rows_in_region(ranking: OpenRanking, text: str) -> Array:
     region = parse_region(text)
     coordinates = ranking.columns.coordinates(region.method)
     if coordinates is None:
-        raise invalid(["region"], f"this job has no map {region.method}; GET /jobs/{{id}}/map says why")
+        raise invalid(["region"], f"this job has no map {region.method}; the answer with its maps says why")
     return ranking.searched.put(("region", text), inside(coordinates, region))
 
 

@@ -202,7 +202,7 @@ def _measured(
     # Not all that lie in the folder: a worker that was stopped for longer than its lease may have written one more.
     epochs = evidence.scored_epochs(context.blobs.evidence(job.id))
     if not all(checkpoint_path(folder, epoch).exists() for epoch in epochs):
-        raise Conflict("the checkpoints of this job are gone; run it again: POST /jobs/{id}/rerun")
+        raise Conflict("the checkpoints of this job are gone: run it again")
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
 
     def load(t: int) -> dict[str, Tensor]:
@@ -333,7 +333,7 @@ def _spec_of(job: Job, context: WorkerContext) -> JobSpec:
         return job.spec
     found = read_json(found_rate_path(context.blobs, job.id))
     if found is None:
-        raise Conflict("the learning rate that this job found is lost; run it again: POST /jobs/{id}/rerun")
+        raise Conflict("the learning rate that this job found is lost: run it again")
     return with_found_rate(job.spec, found)
 
 

@@ -122,15 +122,15 @@ def reference_warnings(m: Answers) -> Iterator[ClientWarning]:
             code="no_trusted_reference",
             detail="Without verified samples, `anomalous` compares each sample with those of its own label only, and no sample gets the "
             "verdict anomalous. Anomalies that form a cluster under one label rank high only where they are clearly apart from "
-            "the rest of it (GET /jobs/{id}/groups lists such groups); scattered ones near the data do not. About 50 verified "
-            "samples in reference.samples improve the ranking, 150 allow verdicts; GET /jobs/{id}/verify-next proposes samples.",
+            "the rest of it, as the groups of the job show; scattered ones near the data do not. About 50 verified samples as the "
+            "reference improve the ranking, 150 allow verdicts. The job proposes samples to verify.",
             action=actions.verify(FIRST_VERIFIED),
         )
     elif len(m.trusted.labels) < TRUSTED_ROWS:
         yield ClientWarning(
             code="small_trusted_reference",
             detail=f"{len(m.trusted.labels)} verified samples are enough to rank anomalies and too few to count them. No sample gets the "
-            f"verdict anomalous with fewer than {TRUSTED_ROWS}; GET /jobs/{{id}}/verify-next proposes samples.",
+            f"verdict anomalous with fewer than {TRUSTED_ROWS}. The job proposes samples to verify.",
             action=actions.verify(TRUSTED_ROWS - len(m.trusted.labels)),
         )
 

@@ -101,7 +101,7 @@ def _check_inline(table: ToolTable) -> None:
         (str(one.values.get(table.image or "")) for one in table.items() if isinstance(one, ToolSample)), "data:"
     )
     if not is_inline(shown):
-        tool = " or connect Label Studio (POST /connections)" if table.title.startswith("label studio") else ""
+        tool = " or connect this service to Label Studio" if table.title.startswith("label studio") else ""
         raise invalid(
             f"the images are not in the upload: the file says where they are ({shown[:100]!r}), and that is not "
             f"fetched. Upload a ZIP with this file and the images beside it{',' + tool if tool else ''}"

@@ -41,7 +41,7 @@ def test_what_cannot_be_scored_again_says_what_to_do(client: httpx.Client, servi
     (services.blobs.checkpoints("job_1") / "00001.pt").unlink()
     gone = client.post(f"{URL}/rescore")
     assert (gone.status_code, gone.json()["state"]) == (409, "completed")
-    assert "POST /jobs/{id}/rerun" in gone.json()["detail"]
+    assert "run it again" in gone.json()["detail"]
     assert client.get(URL).json()["rescoring"] is None
 
 
