@@ -51,7 +51,7 @@ def review(
     if quiet:
         printer.rows(answer, found.values(), [], name="sample_id")
     else:
-        printer.line(answer, "", f"{answer['recorded']} recorded, {answer['reviewed']} samples reviewed")
+        printer.line(answer, "", f"{answer['recorded']} recorded; reviewed so far: {answer['reviewed']}")
 
 
 def _record(client: Client, job: str, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

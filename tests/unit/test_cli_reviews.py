@@ -34,7 +34,7 @@ def kept(client: httpx.Client) -> list[tuple[str, str, str | None, str | None]]:
 
 def test_one_sample_is_reviewed(suspects: Suspects, client: httpx.Client) -> None:
     said = suspects("review", "job_1", "row-1", "--decision", "relabel", "--label", "cat", "--reviewer", "Noor")
-    assert (said.code, said.out) == (0, "1 recorded, 1 samples reviewed\n")
+    assert (said.code, said.out) == (0, "1 recorded; reviewed so far: 1\n")
     assert suspects("review", "job_1", "row-2", "--decision", "keep", "-q").out == "row-2\n"
     assert json.loads(suspects("review", "job_1", "row-3", "--decision", "remove", "--json").out)["reviewed"] == 3
     assert kept(client) == [
