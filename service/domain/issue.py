@@ -4,7 +4,9 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-IssueType = Literal["contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text"]
+IssueType = Literal[
+    "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text", "images"
+]
 ISSUE_TYPES: tuple[IssueType, ...] = get_args(IssueType)
 SUMMARY = "issues"  # the summary of a job that has them
 MOST_SAMPLES = 500  # of each type, kept of a job
@@ -43,5 +45,9 @@ ISSUES: dict[IssueType, IssueKind] = {
     "text": IssueKind(
         title="Texts that are damaged, or unlike the others",
         score="Share of the texts.",
+    ),
+    "images": IssueKind(
+        title="Images that are dark, bright, blank, blurred, or of an odd size",
+        score="Share of the images.",
     ),
 }

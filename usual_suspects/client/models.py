@@ -1523,7 +1523,9 @@ class InfluentialSample:
 class IssueView:
     """One type of issue in the samples of a job."""
 
-    type: Literal["contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text"]
+    type: Literal[
+        "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text", "images"
+    ]
     title: str
     # Whether there is something to look at.
     found: bool
@@ -1543,7 +1545,9 @@ class IssueView:
 class UncheckedIssue:
     """A type of issue that was not looked for."""
 
-    type: Literal["contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text"]
+    type: Literal[
+        "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text", "images"
+    ]
     reason: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

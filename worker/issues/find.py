@@ -13,6 +13,7 @@ from service.store.seal import open_parquet
 from worker.data.canonical import Canonical
 from worker.data.glitches import PlantedData
 from worker.issues.data_issue import DataIssue, NotChecked, summary_of
+from worker.issues.images import image_faults, looks_of
 from worker.issues.inputs import (
     HeldOut,
     Rows,
@@ -24,6 +25,7 @@ from worker.issues.inputs import (
 )
 from worker.issues.leakage import leakage
 from worker.issues.near import different_inputs, near_duplicates
+from worker.issues.near_images import near_image_sets
 from worker.issues.near_texts import near_sets
 from worker.issues.order import order
 from worker.issues.repeats import contradicting_duplicates, exact_duplicates, same_sets
@@ -39,15 +41,16 @@ def find_issues(
     reference_rows: Int[Tensor, " m"],
     reference: Canonical | None,
     features: Float[Tensor, "n w"] | None,
+    seed: int,
 ) -> dict[str, Any]:
     """What is wrong beside the labels of the training samples `rows`, as it is kept of a job.
 
     `planted` are inputs and labels as they were ranked, `features` what the model sees of the samples at its first checkpoint, and None where
-    that is not known. `reference_rows` are rows of `reference`, or of the dataset where that is None.
+    that is not known. `reference_rows` are rows of `reference`, or of the dataset where that is None. `seed` decides by which rows neighbours are searched.
     """
     trained = _training_samples(dataset, rows, planted)
     answers = _of_inputs(trained, held_out(dataset, rows, reference_rows, reference))
-    answers += _of_texts(trained, planted)
+    answers += _of_contents(trained, planted, seed)
     answers.append(order(planted.labels, len(dataset.header.classes), features, by_name=_has_paths(dataset)))
     places = {name: place for place, name in enumerate(ISSUE_TYPES)}
     return summary_of(sorted(answers, key=lambda one: places[one.type]))
@@ -71,13 +74,24 @@ def _of_inputs(samples: TrainingSamples | None, held: Sequence[HeldOut]) -> Answ
     return [contradicting_duplicates(samples, sets), exact_duplicates(samples, sets), leakage(samples, compared)]
 
 
-def _of_texts(samples: TrainingSamples | None, planted: PlantedData) -> Answers:
-    if samples is None or samples.dataset.header.modality != "text":
+def _of_contents(samples: TrainingSamples | None, planted: PlantedData, seed: int) -> Answers:
+    """What texts and images alone can be examined for. What was planted has numbers of words or pixels, and is in no file."""
+    modality = None if samples is None else samples.dataset.header.modality
+    no_text, no_image = (
+        NotChecked("text", "The samples are no texts."),
+        NotChecked("images", "The samples are no images."),
+    )
+    if samples is None or modality not in ("text", "image"):
         near = "Rows of tables, vectors and recorded values lie near one another without being the same thing."
-        return [NotChecked("near_duplicates", near), NotChecked("text", "The samples are no texts.")]
-    places = np.flatnonzero(~inputs_are_planted(planted))  # what was planted has token numbers, and no characters
-    rows = samples.rows.numpy()
-    different = different_inputs(samples, places)
+        return [NotChecked("near_duplicates", near), no_text, no_image]
+    places = np.flatnonzero(~inputs_are_planted(planted))
+    if modality == "text":
+        return [*_of_texts(samples, places), no_image]
+    return [*_of_images(samples, places, seed), no_text]
+
+
+def _of_texts(samples: TrainingSamples, places: Rows) -> Answers:
+    rows, different = samples.rows.numpy(), different_inputs(samples, places)
 
     def read(some: Rows) -> Iterator[str]:
         return samples.dataset.texts(torch.from_numpy(rows[different[some]]))
@@ -85,6 +99,13 @@ def _of_texts(samples: TrainingSamples | None, planted: PlantedData) -> Answers:
     sets = [different[one] for one in near_sets(len(different), read)]
     texts = samples.dataset.texts(torch.from_numpy(rows[places]))
     return [near_duplicates(samples, sets), text_faults(samples, texts, places)]
+
+
+def _of_images(samples: TrainingSamples, places: Rows, seed: int) -> Answers:
+    looks = looks_of(samples.dataset, samples.rows.numpy()[places])
+    seen = np.isin(places, different_inputs(samples, places)) & ~looks.blank
+    sets = [places[seen][one] for one in near_image_sets(looks.thumbnails[seen], seed)]
+    return [near_duplicates(samples, sets), image_faults(samples, looks, places)]
 
 
 def _compared(dataset: Canonical) -> list[str]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from worker.issues.data_issue import DataIssue
 from worker.issues.inputs import TrainingSamples
+from worker.issues.lengths import far_out
 
 _TAGS = "a|b|br|code|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|script|span|strong|style|table|tbody|td|th|tr|ul"
 _MARKUP = re.compile(
@@ -29,7 +30,7 @@ _MISREAD = re.compile("[Â-ß][{0}]|[à-ï][{0}]{{2}}|[ð-ô][{0}]{{3}}".format(
 _SURELY_MISREAD = re.compile("[ÂÃ][{0}]|â€[{0}]|ï»¿|ï¿½|ðŸ[{0}]{{2}}".format(re.escape(_FOLLOWING)))
 _EXCEPTION = 0.1  # share of the texts, up to which markup is an exception
 _USUAL = 0.95  # share of the texts that are in one script, from which on another one is an exception
-_FAR, _TIMES = 3.0, 10.0  # quartile ranges of the logarithm, and times the median: lengths beyond both are exceptions
+_TIMES = 10.0  # the median, and a tenth of it: lengths beyond are exceptions where they are far out, too
 _FEWEST = 50  # texts that tell what is usual
 _SCRIPTS = (
     "LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "HEBREW", "ARABIC", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "TAMIL", "TELUGU",
@@ -103,14 +104,8 @@ def _reasons(texts: _Measured) -> Iterator[list[str]]:
 
 
 def _lengths(texts: _Measured) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Far out by Tukey's fences on the logarithm of the number of characters, and a tenth or ten times the median."""
-    if not texts.filled.any():
-        return []
-    logs = np.log(np.maximum(texts.lengths, 1))
-    low, middle, high = np.quantile(logs[texts.filled], [0.25, 0.5, 0.75])
-    margin, times = _FAR * (high - low), np.log(_TIMES)
-    short = texts.filled & (logs < min(low - margin, middle - times))
-    return [("very short", short), ("very long", logs > max(high + margin, middle + times))]
+    short, long = far_out(np.maximum(texts.lengths, 1), texts.filled, _TIMES)
+    return [("very short", short & texts.filled), ("very long", long)]
 
 
 def is_damaged(text: str) -> bool:

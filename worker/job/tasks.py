@@ -186,7 +186,15 @@ def _issues(attempt: JobAttempt, found: ScoredJob) -> dict[str, Any]:
     reference = None if other is None else open_canonical(attempt.blobs.canonical(other))
     features = measured.position.features if isinstance(measured, Measurements) else None
     with one_thread():
-        return find_issues(attempt.dataset, samples.rows, samples.planted, samples.reference_rows, reference, features)
+        return find_issues(
+            attempt.dataset,
+            samples.rows,
+            samples.planted,
+            samples.reference_rows,
+            reference,
+            features,
+            found.spec.training.seed,
+        )
 
 
 def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerContext) -> Job:

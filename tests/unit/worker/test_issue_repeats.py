@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.worker.canonical import canonical
+from tests.unit.worker.canonical import canonical, checker, encoded
 from worker.data.canonical import Canonical
 from worker.data.glitches import PlantedData, plant
 from worker.issues.find import find_issues
@@ -36,7 +36,7 @@ def found(
     train = torch.arange(len(dataset.ids)) if rows is None else torch.tensor(rows)
     if planted is None:
         planted = plant((), dataset.labels[train], 3, [])
-    answer = find_issues(dataset, train, planted, torch.tensor(reference_rows, dtype=torch.int64), reference, None)
+    answer = find_issues(dataset, train, planted, torch.tensor(reference_rows, dtype=torch.int64), reference, None, 0)
     items = {one["type"]: one for one in answer["items"]} | {
         one["type"]: one["reason"] for one in answer["not_checked"]
     }
@@ -82,7 +82,7 @@ def test_inputs_are_the_same_only_where_all_of_them_are(tmp_path: Path) -> None:
     [
         ("text", "text", ["a b", "a  b", "a b", "A b"]),
         ("embedding", "embedding", [[1.0, 2.0], [1.0, 2.5], [1.0, 2.0], [2.0, 1.0]]),
-        ("image", "image", [b"one", b"two", b"one", b""]),
+        ("image", "image", [encoded(checker(8, 8, value=value)) for value in (90, 120, 90, 150)]),
     ],
 )
 def test_copies_are_found_in_data_of_every_kind(tmp_path: Path, modality: str, kind: str, values: list[Any]) -> None:

@@ -1,0 +1,115 @@
+"""Images that are dark, bright, blank or blurred, or of an odd size, where that is an exception in their dataset.
+
+Images are looked at in grey and in at most 64 by 64 pixels, whatever their size: what is lost there hardly reaches a model. Brightness is judged by quantiles, so that
+a bright sign at night is not dark. Sharpness is the share of an image's variance that is gone when it is halved and doubled, compared with the other images of
+the dataset: a plain background or a low contrast makes no image blurred.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageChops
+
+from worker.data.canonical import Canonical
+from worker.data.pixels import upright
+from worker.issues.data_issue import DataIssue
+from worker.issues.inputs import Rows, TrainingSamples
+from worker.issues.lengths import far_out
+
+SIDE = 16  # of thumbnails
+_SEEN = 64  # pixels a side that are looked at
+_DARK, _BRIGHT, _BLANK = 50, 205, 2.5  # grey levels: of the 99 % quantile, of the 1 % quantile, of the deviation
+_EXCEPTION = 0.1  # share of the images, up to which dark, bright and blank ones are exceptions
+_FEWEST = 50  # images that tell what is usual
+_LEVELS = np.arange(256.0)
+_TIMES = {"area": 4.0, "aspect": 2.0, "sharpness": 5.0}
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Of n images: thumbnails in grey, quantiles and deviation of the grey levels, sharpness, width and height in pixels."""
+
+    thumbnails: UInt8[np.ndarray, "n s s"]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+    sharpness: npt.NDArray[np.float64]
+    width: npt.NDArray[np.int64]
+    height: npt.NDArray[np.int64]
+
+    @property
+    def blank(self) -> npt.NDArray[np.bool_]:
+        """Whether each image has one grey level, but for noise."""
+        return self.deviation < _BLANK
+
+
+def looks_of(dataset: Canonical, rows: Rows) -> Looks:
+    """Decode the images of `rows`, which ascend, one after the other. Raises OSError or ValueError for one that is damaged."""
+    thumbnails = np.empty((len(rows), SIDE, SIDE), np.uint8)
+    numbers = np.empty((len(rows), 6))
+    for place, encoded in enumerate(_encoded(dataset, rows)):
+        with Image.open(io.BytesIO(encoded)) as opened:
+            size = opened.size
+        grey = upright(encoded, "L", dataset.white, _SEEN)
+        if size[0] < size[1] and grey.width > grey.height:
+            size = size[::-1]
+        seen = grey.resize((min(grey.width, _SEEN), min(grey.height, _SEEN)), Image.Resampling.BOX)
+        thumbnails[place] = np.asarray(seen.resize((SIDE, SIDE), Image.Resampling.BOX))
+        numbers[place] = (*_measured(seen), *size)
+    low, high, deviation, sharpness, width, height = numbers.T
+    return Looks(thumbnails, low, high, deviation, sharpness, width.astype(np.int64), height.astype(np.int64))
+
+
+def image_faults(samples: TrainingSamples, looks: Looks, looked_at: Rows) -> DataIssue:
+    """Images with a fault; `looks` are those of the samples at the places `looked_at`. Score: their share, 0 to 1."""
+    flags = _flags(looks)
+    told = {name: int(flag.sum()) for name, flag in flags.items() if flag.any()}
+    detail = "No image is dark, bright, blank, blurred or of an odd size."
+    if told:
+        counts = (f"{name} {count:,}" for name, count in sorted(told.items(), key=lambda one: -one[1]))
+        detail = f"Images by what is the matter with them: {', '.join(counts)}."
+    flagged = np.flatnonzero(np.any(list(flags.values()), axis=0)).tolist()
+    listed = [
+        samples.sample(int(looked_at[place]), detail=", ".join(name for name in told if flags[name][place]))
+        for place in flagged
+    ]
+    share = len(flagged) / max(len(looked_at), 1)
+    return DataIssue("images", share, len(flagged), detail, listed, found=bool(flagged))
+
+
+def _encoded(dataset: Canonical, rows: Rows) -> Iterator[bytes]:
+    return (value.as_py() for batch in dataset.batches(["image"], torch.from_numpy(rows)) for value in batch.column(0))
+
+
+def _measured(seen: Image.Image) -> tuple[float, float, float, float]:
+    """Low and high quantile, deviation, and sharpness, which is 1 for an image of one grey level."""
+    counts = np.array(seen.histogram())
+    count, below = counts.sum(), counts.cumsum()
+    low, high = np.searchsorted(below, [0.01 * count, 0.99 * count])
+    mean = counts @ _LEVELS / count
+    variance = float(counts @ np.square(_LEVELS - mean) / count)
+    half = seen.resize((max(seen.width // 2, 1), max(seen.height // 2, 1)), Image.Resampling.BOX)
+    lost = np.asarray(ImageChops.difference(seen, half.resize(seen.size, Image.Resampling.BILINEAR)), np.float32)
+    return float(low), float(high), variance**0.5, float(np.square(lost).mean()) / variance if variance else 1.0
+
+
+def _flags(looks: Looks) -> dict[str, npt.NDArray[np.bool_]]:
+    seen = {
+        "blank": looks.blank,
+        "dark": ~looks.blank & (looks.high < _DARK),
+        "bright": ~looks.blank & (looks.low > _BRIGHT),
+    }
+    seen = {name: flag if flag.mean() <= _EXCEPTION else np.zeros_like(flag) for name, flag in seen.items()}
+    if len(looks.low) >= _FEWEST:
+        usual = ~looks.blank
+        sharp = np.where(usual, looks.sharpness, np.median(looks.sharpness[usual]) if usual.any() else 1.0)
+        seen["blurred"] = far_out(sharp, usual, _TIMES["sharpness"])[0]
+        every = np.ones(len(usual), bool)
+        seen["odd size"] = np.any(far_out(looks.width * looks.height, every, _TIMES["area"]), axis=0)
+        seen["odd shape"] = np.any(far_out(looks.width / looks.height, every, _TIMES["aspect"]), axis=0)
+    return seen
