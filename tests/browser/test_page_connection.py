@@ -172,3 +172,28 @@ def test_what_is_decided_while_the_service_is_away_is_saved_in_its_order_when_it
 
     assert eventually(kinds, ["remove", "keep", "unsure"]) == ["remove", "keep", "unsure"]
     watched.refused.clear()
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_a_decision_that_the_service_cannot_take_just_now_is_sent_again(
+    page: Page, services: Services, client: httpx.Client, watched: Watched, status: int
+) -> None:
+    add_finished(services.database, services.blobs)
+    page.add_init_script("localStorage.setItem('reviewer', 'Noor')")
+    turned_away: list[str] = []
+
+    def answer(route: Route) -> None:
+        if route.request.method == "GET" or turned_away:
+            route.continue_()
+        else:
+            turned_away.append(route.request.url)
+            route.fulfill(status=status, json={"detail": "try again soon", "status": status})
+
+    page.route("**/jobs/job_1/reviews", answer)
+    page.goto(f"{PAGE}#/jobs/job_1/suspects")
+    expect(page.locator("[data-place='0']")).to_be_visible()
+    with page.expect_response(lambda one: one.status == 201 and one.url.endswith("/jobs/job_1/reviews")):
+        page.keyboard.press("k")
+    assert len(turned_away) == 1
+    assert client.get("/jobs/job_1/reviews").json()["total"] == 1
+    watched.refused.clear()

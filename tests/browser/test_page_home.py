@@ -30,6 +30,16 @@ def test_jobs_and_datasets_are_told_apart_and_appear_without_reload(page: Page, 
     expect(jobs.get_by_role("link")).to_contain_text("Waiting")
 
 
+def test_a_name_runs_in_the_direction_of_its_script(page: Page, services: Services) -> None:
+    info = add_dataset(services.database, name="animals")
+    add_job(services.database, info, name="חיות 2")
+    page.goto(PAGE)
+    for name, direction in (("animals", "ltr"), ("חיות 2", "rtl")):
+        shown = page.get_by_text(name, exact=True)
+        expect(shown).to_be_visible()
+        assert shown.evaluate("one => getComputedStyle(one).direction") == direction
+
+
 def test_a_finished_job_says_how_many_suspects_it_has(page: Page, services: Services) -> None:
     add_finished(services.database, services.blobs)
     page.goto(PAGE)

@@ -21,8 +21,12 @@ export class Refused extends Error {
   }
 }
 
-/** Whether the service would refuse the same request again: it is no trouble of its own, which passes. */
-export const isRefused = (error: unknown): error is Refused => error instanceof Refused && error.status < 500;
+/** Status of a request beyond a quota. */
+export const QUOTA = 429;
+
+/** Whether the service would refuse the same request again: neither a quota, which is free later, nor trouble of its own. */
+export const isRefused = (error: unknown): error is Refused =>
+  error instanceof Refused && error.status < 500 && error.status !== QUOTA;
 
 export interface Problem {
   detail: string;

@@ -1,7 +1,7 @@
 // Decisions that the service has not saved yet: sent in their order, and again when a lost connection is back. They outlive
 // a reload of the page.
 
-import { Refused } from "$/api/client";
+import { QUOTA, Refused } from "$/api/client";
 import { postReviews, type Decision } from "$/api/reviews";
 import { connection } from "./connection.svelte";
 import { toasts } from "./toasts.svelte";
@@ -12,8 +12,9 @@ interface Unsent {
 }
 
 const KEY = "unsent";
-// What a proxy answers for a service that is away.
-const AWAY = new Set([502, 504]);
+// What a proxy answers for a service that is away, and the service while its database is.
+const AWAY = new Set([502, 503, 504]);
+const QUOTA_MS = 5_000;
 
 class Outbox {
   #unsent = $state.raw<Unsent[]>(JSON.parse(sessionStorage.getItem(KEY) ?? "[]") as Unsent[]);
@@ -58,12 +59,15 @@ class Outbox {
 
 const namesIn = ({ decisions }: Unsent): string[] => decisions.map(({ sample_id: id }) => id);
 
+const pause = (milliseconds: number): Promise<void> => new Promise((over) => setTimeout(over, milliseconds));
+
 async function deliver({ job, decisions }: Unsent): Promise<string | null> {
   for (;;) {
     try {
       return (await postReviews(job, decisions)).batch ?? null;
     } catch (error) {
       if (error instanceof Refused && AWAY.has(error.status)) connection.lost();
+      else if (error instanceof Refused && error.status === QUOTA) await pause(QUOTA_MS);
       else if (!(error instanceof TypeError)) throw error;
     }
     await connection.back();

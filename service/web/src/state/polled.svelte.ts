@@ -16,9 +16,7 @@ export class Polled<T> {
     readonly fetched: () => Promise<T>,
     events = "/events",
   ) {
-    // A quota is free again after a while; whatever else was refused is refused again.
-    const isOver = (): boolean => isRefused(this.error) && this.error.status !== 429;
-    const timer = setInterval(() => document.hidden || isOver() || void this.load(), EVERY_MS);
+    const timer = setInterval(() => document.hidden || isRefused(this.error) || void this.load(), EVERY_MS);
     const unfollow = follow(events, () => {
       // Many events come together when a job ends.
       this.#waiting ??= setTimeout(() => {
