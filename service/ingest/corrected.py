@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.ingest.content_digest import ContentDigest
+from service.ingest.labels import sorted_classes
 from service.store.seal import open_parquet
 
 
@@ -47,7 +48,7 @@ def correct(
     before: dict[str, tuple[int, str]] = {}
     with open_parquet(source) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
-        classes = [*header.classes, *sorted(set(labels.values()) - set(header.classes))]
+        classes = [*header.classes, *sorted_classes(set(labels.values()) - set(header.classes))]
         places = {name: place for place, name in enumerate(classes)}
         wanted = {sample_id: places[label] for sample_id, label in labels.items()}
         digest = ContentDigest({one["column"]: one["name"] for one in header.features})

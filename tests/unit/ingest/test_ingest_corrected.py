@@ -86,3 +86,9 @@ def test_images_stay_bit_by_bit(tmp_path: Path) -> None:
     for name in names[:3]:
         assert sample_media(tmp_path / "new.parquet", name) == sample_media(old, name)
     assert sample_media(tmp_path / "new.parquet", "b/2.png") is None
+
+
+def test_new_classes_come_after_the_old_ones_in_the_order_of_numbers(original: Path, tmp_path: Path) -> None:
+    labels = {"row-0": "10", "row-1": "9", "row-2": "100"}
+    found = correct(original, tmp_path / "new.parquet", labels, ())
+    assert found.classes == [*CLASSES, "9", "10", "100"]

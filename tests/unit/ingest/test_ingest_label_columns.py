@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.domain.errors import Invalid
 from service.ingest.labels import sorted_classes
 from tests.unit.ingest.test_ingest_columnar import parquet
-from tests.unit.ingest.uploads import Outcome, Take, json_lines
+from tests.unit.ingest.uploads import Outcome, Take, json_lines, png, zip_of
 
 
 def table(labels: Sequence[str], rows: int = 60, name: str = "label") -> str:
@@ -295,3 +295,18 @@ def test_classes_have_one_order_however_they_were_met() -> None:
     orders = {sorted_classes(names) for names in permutations(["-7.8", "-6.0", "nan", "10"])}
     assert orders == {("-6.0", "-7.8", "10", "nan")}
     assert sorted_classes({"10", "9", "-1", "inf"}) == ("-1", "9", "10", "inf")
+
+
+def test_names_that_are_whole_numbers_are_classes_in_the_order_of_numbers_in_every_format(take: Take) -> None:
+    names = [str(number) for number in range(12, 0, -1)]
+    images = {f"{name}/{i}.png": png(value=20 * i + int(name)) for name in names for i in range(2)}
+    found = [
+        take(table(names, 120)),
+        take(lines(names, 120), "a.jsonl"),
+        take(
+            parquet(pa.table({"size": [i * 0.37 for i in range(120)], "label": [names[i % 12] for i in range(120)]})),
+            "a.parquet",
+        ),
+        take(zip_of(images), "a.zip"),
+    ]
+    assert [outcome.found.classes for outcome in found] == [names[::-1]] * 4
