@@ -73,9 +73,9 @@ class Settings(BaseSettings):
         repr=False,
     )
     broker_url: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False)
-    api_keys: Annotated[frozenset[str], NoDecode] = Field(
-        frozenset(),
-        description="Comma-separated API keys. Without one the service answers on loopback addresses only.",
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated API keys. The audit log names a key by its place: `settings key 1`. Without one the service answers on loopback addresses only.",
         repr=False,
     )
     wrong_key_limit: int = Field(
@@ -305,7 +305,7 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
-        return frozenset(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        return tuple(dict.fromkeys(filter(None, map(str.strip, value.split(","))))) if isinstance(value, str) else value
 
     @field_validator("image_backbones", "text_backbones", "oidc_scopes", mode="before")
     @classmethod

@@ -30,7 +30,7 @@ _VIEWS = {
 def main() -> None:
     """Rank the sample dataset and write the pictures. Exits where there is no browser or the job fails."""
     with tempfile.TemporaryDirectory(prefix="suspects-screenshots-") as name:
-        settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
+        settings = Settings(home=Path(name) / "home", database_url="", api_keys=())
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
         with running(settings, "127.0.0.1", free_port(), 1, environment, temporary=True) as stack:
             stack.wait_until_ready()

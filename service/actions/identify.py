@@ -24,8 +24,9 @@ def identify(services: Services, token: str | None, address: str) -> Caller | No
         also = ", or sign in at /sign-in" if services.settings.oidc_issuer else ""
         raise Unauthorized(f"send a key: Authorization: Bearer <key>{also}")
     refuse_locked_out(services, address)
-    if _is_of_settings(services, token):
-        return Caller()
+    place = _place_in_settings(services, token)
+    if place is not None:
+        return Caller(logged_as=f"settings key {place}")
     shown = _shown(services, token, KEY_PREFIX)
     if shown is not None:
         if shown.expired(services.now()):
@@ -56,7 +57,7 @@ def remains_known(services: Services, token: str | None) -> bool:
     """Whether a key or a sign-in that was let in still would be; for None, whether no key is needed still."""
     if token is None:
         return _none_needed(services)
-    if _is_of_settings(services, token):
+    if _place_in_settings(services, token) is not None:
         return True
     shown = _shown(services, token, KEY_PREFIX) or _shown(services, token, SESSION_PREFIX)
     return _none_needed(services) if shown is None else not shown.expired(services.now())
@@ -76,10 +77,12 @@ def _none_needed(services: Services) -> bool:
         return not keys.any_key(connection)
 
 
-def _is_of_settings(services: Services, token: str) -> bool:
+def _place_in_settings(services: Services, token: str) -> int | None:
+    """Which of the keys of the settings this is, counted from 1; None where it is none of them."""
     # The bytes as they came. Every key is compared, each in constant time, so that the time taken tells nothing.
     sent = token.encode("latin-1")
-    return sum(hmac.compare_digest(sent, key.encode()) for key in services.settings.api_keys) > 0
+    same = [hmac.compare_digest(sent, key.encode()) for key in services.settings.api_keys]
+    return same.index(True) + 1 if any(same) else None
 
 
 def _shown(services: Services, token: str, prefix: str) -> KeyView | None:

@@ -27,13 +27,17 @@ class AccessScope(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a request comes from. `key` and `name` are those of a created key, None for keys of the settings and without keys."""
+    """Who a request comes from. `key` and `name` are those of a created key, None for keys of the settings and without keys.
+
+    `logged_as` is the name of a key of the settings in the audit log; people who share it say themselves who reviews.
+    """
 
     project: str = DEFAULT_PROJECT
     scopes: frozenset[AccessScope] = frozenset({AccessScope.ADMIN})
     key: str | None = None
     name: str | None = None
     quota: "KeyQuota | None" = None
+    logged_as: str | None = None
 
     def may(self, scope: AccessScope) -> bool:
         """Whether its scopes allow this."""
@@ -151,7 +155,9 @@ class AuditLogEntry(BaseModel):
     at: datetime
     project: str | None = Field(description="Project of the key; null where no valid key was sent.")
     key: str | None = Field(description="Id of the key; null for a key of the settings, and without keys.")
-    name: str | None = Field(description="Name of the key.")
+    name: str | None = Field(
+        description="Name of the key; of SUSPECTS_API_KEYS the place in the list: `settings key 1`. null without a key."
+    )
     address: str | None = Field(description="Address of the client.")
     method: str
     path: str = Field(description="Path without query and without secrets.")

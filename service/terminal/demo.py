@@ -33,7 +33,7 @@ def run(printer: Printer, *, keep: bool = False, port: int | None = None) -> boo
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="suspects-demo-", ignore_cleanup_errors=True) as name:
         # The environment may describe an installation; the demo must not touch it.
-        settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
+        settings = Settings(home=Path(name) / "home", database_url="", api_keys=())
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
         _say(f"Usual Suspects: {_SAMPLES} handwritten digits, {_RATE:.0%} of their labels made wrong on purpose.")
         _say("Starting API, worker and Valkey …")

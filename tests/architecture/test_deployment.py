@@ -112,7 +112,7 @@ def test_secrets_are_files_that_must_be_there_and_that_the_settings_are_read_fro
                 monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("SUSPECTS_SECRETS", str(tmp_path))
     settings = Settings()
-    assert settings.api_keys == {"suspects_api_keys@/:"}
+    assert settings.api_keys == ("suspects_api_keys@/:",)
     assert sa.make_url(settings.database).password == "suspects_database_password@/:"
     assert unquote(urlsplit(settings.broker_url).password or "") == "suspects_broker_password@/:"
     assert ignored("secrets/suspects_api_keys", ignore_patterns())

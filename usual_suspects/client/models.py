@@ -399,7 +399,7 @@ class AuditLogEntry:
     project: str | None
     # Id of the key; null for a key of the settings, and without keys.
     key: str | None
-    # Name of the key.
+    # Name of the key; of SUSPECTS_API_KEYS the place in the list: `settings key 1`. null without a key.
     name: str | None
     # Address of the client.
     address: str | None

@@ -71,7 +71,7 @@ class AuditTrail:
             "at": self._services.now(),
             "project": None if caller is None else caller.project,
             "key": None if caller is None else caller.key,
-            "name": None if caller is None else caller.name,
+            "name": None if caller is None else caller.name or caller.logged_as,
             "address": client_address(scope) or None,
             "method": scope["method"][:_LONGEST_METHOD],
             "path": without_secret(scope["path"])[:_LONGEST_PATH].replace("\0", ""),
