@@ -1,6 +1,7 @@
 """Logging to stderr: one line an event, JSON unless stderr is a terminal, without values of variables or secret paths."""
 
 import logging
+import os
 import re
 import sys
 
@@ -38,6 +39,15 @@ def log_libraries_to_stderr() -> None:
             logger.handlers.clear()
             logger.propagate = True
     logging.captureWarnings(True)
+
+
+def log_in_signal_handler(event: str, *_: object) -> None:
+    """Log one line from within a handler of signals: written at once, as the buffer of stderr may be in use just then."""
+    line: structlog.typing.EventDict = {"event": event.strip()}
+    for processor in (structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)):
+        line = processor(None, "info", line)
+    text = str(_renderer()(None, "info", line))
+    os.write(sys.__stderr__.fileno(), f"{text}\n".encode())  # type: ignore[union-attr]  # a process has one
 
 
 class _ToStderr(logging.Handler):

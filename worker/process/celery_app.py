@@ -25,6 +25,7 @@ import structlog
 import torch
 from billiard import current_process
 from celery import Celery, current_task
+from celery.apps import worker as celery_worker
 from celery.signals import (
     celeryd_after_setup,
     celeryd_init,
@@ -40,7 +41,7 @@ from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 from service.domain.errors import ArtefactsUnavailable, Invalid
 from service.domain.job_queue import JOB_QUEUES, JobQueue
 from service.environment import settings_or_exit
-from service.logs import log_libraries_to_stderr, log_to_stderr
+from service.logs import log_in_signal_handler, log_libraries_to_stderr, log_to_stderr
 from service.settings import (
     ANY_QUEUE,
     HELP_QUEUE,
@@ -307,6 +308,7 @@ def _log(**_: object) -> None:
 @celeryd_init.connect
 def _prepare_parent(options: dict[str, object], **_: object) -> None:
     log_libraries_to_stderr()  # before Celery warns of anything
+    celery_worker.safe_say = log_in_signal_handler  # what it prints when it is asked to end
     global _pool_size  # noqa: PLW0603 - children inherit what the parent knows
     _pool_size = int(str(options.get("concurrency") or os.cpu_count() or 1))
     with suppress(Invalid):  # without OpenMP, jobs of other models can still be done

@@ -1,5 +1,6 @@
-"""How a worker starts."""
+"""How a worker starts, and what it says when it is asked to end."""
 
+import json
 import subprocess
 import sys
 
@@ -39,3 +40,25 @@ def test_the_parent_imports_what_the_first_job_of_a_child_needs_and_nothing_that
     collector, imports = done.stdout.splitlines()
     assert collector == "True True", "it runs again, and does not look through what was imported"
     assert imports.split(maxsplit=3) == ["True", "2", "120.0", "[]"]
+
+
+# Celery's own handler of SIGTERM, as it is installed for a worker.
+ENDING = """
+import os
+import signal
+from types import SimpleNamespace
+import worker.process.celery_app as app
+from celery.apps import worker as celery_worker
+app._prepare_parent(options={"concurrency": 1})
+celery_worker.install_worker_term_handler(SimpleNamespace(hostname="here"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_asked_to_end_says_so_in_json() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(one["level"], one["event"]) for one in told] == [("info", "worker: Warm shutdown (MainProcess)")]
+    assert "timestamp" in told[0]
