@@ -23,7 +23,7 @@ from service.store import datasets, rankings, reviews, versions
 from service.store.blobs import Blobs
 from service.store.create import create_with_files
 from service.store.jobs import Job
-from service.store.originals import share_original
+from service.store.originals import share_original, share_votes
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def make_version(services: Services, parent: DatasetInfo, job: Job, applied: App
         source, target = blobs.canonical(parent.id), blobs.canonical(dataset_id)
         found = correct(source, target, changes.labels, changes.removed, changes.held)
         _check(found)
+        share_votes(blobs, parent.id, dataset_id)
         _keep_history(blobs, parent, dataset_id, _amendments(changes, found))
         return _described(parent, job, applied, found, changes, dataset_id, digest, now)
 

@@ -1,4 +1,4 @@
-"""A ranking as a whole: a map of its samples, its cut-offs, its classes, its planted errors."""
+"""A ranking as a whole: a map of its samples, its cut-offs, its classes, its annotators, its planted errors."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -10,9 +10,11 @@ from service.actions.class_health import class_health
 from service.actions.find import check_signal
 from service.actions.map_samples import map_samples
 from service.actions.planted_errors import planted_errors
+from service.actions.rate_annotators import rate_annotators
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
+from service.api.schemas.annotators import AnnotatorList, AnnotatorNumbers, AnnotatorView
 from service.api.schemas.overviews import (
     ClassHealthList,
     ClassHealthView,
@@ -30,6 +32,7 @@ router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], respons
 
 _MOST_POINTS = 50_000
 _MOST_CURVES = 12
+_MOST_ANNOTATORS = 10_000
 _DIGITS = 4  # of a coordinate, whose unit is the whole map's spread
 
 
@@ -89,6 +92,28 @@ def list_classes(job: CompletedJob, services: ServicesDependency) -> ClassHealth
     """For each given label, how many of its samples look wrong, and as what."""
     items = [ClassHealthView.model_validate(asdict(one)) for one in class_health(services, job)]
     return ClassHealthList(items=items, total=len(items))
+
+
+@router.get(
+    "/jobs/{job_id}/annotators", summary="Quality of the people who labelled", responses=problems(404, 409, 410, 422)
+)
+def list_annotators(
+    job: CompletedJob,
+    services: ServicesDependency,
+    limit: Annotated[int, Query(ge=1, le=_MOST_ANNOTATORS, description="How many people at most.")] = 1_000,
+) -> AnnotatorList:
+    """How many labels of each person the job doubts, how far people agree, and who stands out by more than chance.
+
+    It needs an upload that says who labelled: an export of a labelling tool, or a column that `spec.annotator` names.
+    """
+    found = rate_annotators(services, job)
+    return AnnotatorList(
+        items=[AnnotatorView.model_validate(asdict(one)) for one in found.items[:limit]],
+        overall=AnnotatorNumbers.model_validate(asdict(found.overall)),
+        not_known=found.not_known,
+        detail=found.detail,
+        total=len(found.items),
+    )
 
 
 @router.get(

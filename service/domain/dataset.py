@@ -38,7 +38,7 @@ WHITE_KEY = b"usual-suspects-white"
 Modality = Literal["tabular", "image", "text", "embedding", "trace", "predictions"]
 AnnotationPolicy = Literal["latest", "majority", "ground_truth", "all"]
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "time", "embedding", "image", "text"]
-ColumnRole = Literal["label", "id", "split", "group", "path", "input", "left_out"]
+ColumnRole = Literal["label", "id", "split", "group", "annotator", "path", "input", "left_out"]
 
 
 class Frozen(BaseModel):
@@ -71,6 +71,10 @@ class DatasetSpec(Frozen):
         None,
         description="The column that says which samples belong together: a patient, a session, a document. Samples of one group "
         "do not vouch for each other.",
+    )
+    annotator: str | None = Field(
+        None,
+        description="The column that says who gave the label; see GET /jobs/{id}/annotators. It is not learnt from.",
     )
     missing: Names | None = Field(
         None,
@@ -224,6 +228,7 @@ class Inferred(Frozen):
     label: str | None = None
     id: str | None = None
     split: str | None = None
+    annotator: str | None = None
     modality: Modality | None = None
     group_candidates: list[str] = Field(
         default_factory=list, description="Columns that may say which samples belong together; see DatasetSpec.group."

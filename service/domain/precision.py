@@ -46,14 +46,14 @@ class DailyShare(ReviewedShare):
 def reviewed_share(counted: Mapping[Outcome, int]) -> ReviewedShare:
     """Share of wrong samples among samples with these numbers of outcomes."""
     decided, wrong = (sum(counted.get(one, 0) for one in some) for some in (DECIDED, WRONG))
-    low, high = _wilson(wrong, decided) if decided else (None, None)
+    low, high = wilson(wrong, decided) if decided else (None, None)
     return ReviewedShare(
         decided=decided, wrong=wrong, precision=wrong / decided if decided else None, low=low, high=high
     )
 
 
-def _wilson(hits: int, tries: int) -> tuple[float, float]:
-    """E. B. Wilson (1927), doi:10.2307/2276774; without continuity correction."""
+def wilson(hits: int, tries: int) -> tuple[float, float]:
+    """The 95 % interval of a share by E. B. Wilson (1927), doi:10.2307/2276774; without continuity correction."""
     rate, weight = hits / tries, _Z * _Z / tries
     middle = (rate + weight / 2) / (1 + weight)
     reach = _Z / (1 + weight) * (rate * (1 - rate) / tries + weight / (4 * tries)) ** 0.5

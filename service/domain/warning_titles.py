@@ -40,6 +40,7 @@ _DATASET = {
     "folders_disagree": "Some folders and labels disagree.",
     "folders_not_used": "The labels come from a list, not from the folders.",
     "folders_within_classes": "Folders inside the class folders were not used.",
+    "annotator_left_out": "A column says who gave the labels and was left out.",
     "group_left_out": "A column looks like groups of samples and was left out.",
     "header_looks_like_data": "The first line may be data instead of a header.",
     "hidden_images_left_out": "Hidden images were left out.",

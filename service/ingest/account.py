@@ -73,6 +73,7 @@ def _roles(plan: Plan, spec: DatasetSpec) -> dict[str, tuple[ColumnRole, str]]:
         "path": (plan.path, False, "it names the files of the images"),
         "split": (plan.split, spec.split is not None, "its values are names of splits"),
         "group": (plan.group, spec.group is not None, "its rows belong together"),
+        "annotator": (plan.annotator, spec.annotator is not None, "it is called like those who give labels"),
         "id": (plan.id, spec.id is not None, "it names each row by another value"),
         "label": (plan.label, spec.label is not None, "it is called like a label, or is the only column of classes"),
     }

@@ -20,6 +20,8 @@ from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 from service.ingest.roles import Plan
 from service.ingest.source import Batch, RowSource
+from service.ingest.votes import SCHEMA as VOTES_SCHEMA
+from service.ingest.votes import VoteFile, renamed
 from service.store import fingerprints, text_bytes
 from service.store.fingerprints import Fingerprints
 
@@ -81,16 +83,22 @@ def _type(one: Input) -> Any:
     return pa.list_(pa.float32(), one.width) if one.kind == "embedding" else _TYPES[one.kind]
 
 
-def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> WriteCounts:
-    """Read the source again and write the canonical file `data` and the list `skipped`, in the order of the source."""
+def write_canonical(
+    source: RowSource, plan: Plan, data: Path, skipped: Path, votes: Path, limits: Limits
+) -> WriteCounts:
+    """Read the source again and write the canonical file `data` and the list `skipped`, in the order of the source.
+
+    Where it says who gave the labels, `votes` is written, too.
+    """
     written = WriteCounts()
     digest = ContentDigest({one.column: one.name for one in plan.inputs})
     with (
         Fingerprints(data.with_suffix(".prints")) as prints,
         skipped.open("w", encoding="utf-8") as skips,
+        VoteFile(votes) as who,
         pq.ParquetWriter(data, schema_of(plan), **_storage(plan)) as writer,
     ):
-        for group in _groups(_known(_converted(source, plan, limits, written, skips), plan, digest, prints)):
+        for group in _groups(_known(_converted(source, plan, limits, written, skips, who), plan, digest, prints)):
             writer.write_table(group, row_group_size=GROUP_ROWS)
         if written.depth.white is not None:
             writer.add_key_value_metadata({WHITE_KEY.decode(): str(written.depth.white)})
@@ -140,10 +148,12 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCounts, skips: IO[str]) -> Iterator[Any]:
+def _converted(
+    source: RowSource, plan: Plan, limits: Limits, written: WriteCounts, skips: IO[str], who: VoteFile
+) -> Iterator[Any]:
     schema = schema_of(plan)
     if source.numbers is not None:
-        others = {plan.label, plan.id, plan.split, plan.group, plan.path}
+        others = {plan.label, plan.id, plan.split, plan.group, plan.annotator, plan.path}
         source.numbers.update({one.name for one in plan.inputs if is_plain(one, plan.words)} - others)
     for batch in source.batches(True):
         faults, looks = RowFaults(batch.rows.num_rows), dict[int, Look]()
@@ -151,6 +161,7 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
         kept = faults.kept()
         table = pa.table(columns, schema=schema)
         table = table.filter(kept) if faults else table
+        who.add(_votes(batch, plan, kept, table))
         for skip in sorted([*batch.skipped, *_skipped_rows(faults, batch)], key=lambda row: row.index):
             skips.write(skip.model_dump_json() + "\n")
             written.skipped += 1
@@ -166,6 +177,18 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
                 written.appearance.add(looks[position], columns["image"][position].as_py)
         if table.num_rows:
             yield table
+
+
+def _votes(batch: Batch, plan: Plan, kept: Any, table: Any) -> Any:
+    """Who gave which label in a batch, of which `table` has the rows that are `kept`."""
+    if batch.votes is not None:
+        return renamed(batch.votes, plan.class_names)
+    if plan.annotator is None:
+        return VOTES_SCHEMA.empty_table()
+    names = plan.words.without(values.as_text(_column(batch, plan.annotator))).filter(kept)
+    labels = pa.array(plan.classes, pa.string()).take(table.column("label").combine_chunks())
+    votes = pa.table([table.column("index"), names, labels], schema=VOTES_SCHEMA)
+    return votes.filter(names.is_valid())
 
 
 def _skipped_rows(faults: RowFaults, batch: Batch) -> Iterator[SkippedRow]:

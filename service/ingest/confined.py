@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from service.domain.dataset import DatasetSpec
 from service.domain.errors import FieldError, Malformed, SuspectsError, TooLarge, TooMany
 from service.ingest.confinement import Confinement
-from service.ingest.ingest import Ingested, ingest, place
+from service.ingest.ingest import Ingested, ingest, moved_votes, place
 from service.ingest.limits import Limits
 from service.ingest.networks import network_content
 
@@ -106,7 +106,7 @@ class IngestProcesses:
                 data, skipped = Path(folder) / "data", Path(folder) / "skipped"
                 apart = Reading(reading.source.resolve(), reading.filename, reading.spec, data, skipped, reading.limits)
                 found = _read_apart(apart, self._confinement, check)
-                place(((skipped, reading.skipped), (data, reading.data)))
+                place(((skipped, reading.skipped), *moved_votes(data, reading.data), (data, reading.data)))
         features = zip(found["found"]["features"], found["columns"], strict=True)
         named = [{**one, "column": name} for one, name in features]
         return _ingested.validate_python({**found["found"], "features": named})

@@ -28,6 +28,7 @@ from service.ingest.one_hot import join_label_columns
 from service.ingest.roles import Plan, check_names, make_plan
 from service.ingest.source import RowSource, Upload
 from service.ingest.survey import Survey, survey_columns
+from service.store.blobs import VOTES_FILE
 
 _RARE = 5
 _GC_THRESHOLDS = (50_000, 20, 50)  # Python's own are (700, 10, 10)
@@ -55,10 +56,11 @@ class Ingested:
 def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: Path, limits: Limits) -> Ingested:
     """Read the file at `source`, which the client calls `filename`, and write the canonical file `data`.
 
-    `skipped` gets the rows that were left out, one `SkippedRow` as JSON a line.
+    `skipped` gets the rows that were left out, one `SkippedRow` as JSON a line. Where it is known who gave the labels, the file
+    `VOTES_FILE` is beside `data`.
 
     Raises `UnreadableType`, `Malformed` (the file is broken), `Invalid` (it or the spec cannot be used), `TooLarge`,
-    `StorageFull`. After any of them neither file is there. Scratch files lie beside `data` until the end.
+    `StorageFull`. After any of them none of the files is there. Scratch files lie beside `data` until the end.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -78,8 +80,9 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         table = replace(table, warnings=(*table.warnings, *table.counted()))
         plan = make_plan(table, survey, spec, limits)
         _check_ids(plan, survey, table)
-        plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
-        place(((scratch / "skipped", skipped), (scratch / "data", data)))
+        made = scratch / "data"
+        plan, written = _write(table, plan, made, scratch / "skipped", limits)
+        place(((scratch / "skipped", skipped), *moved_votes(made, data), (made, data)))
     return _summary(plan, written, columns_of(plan, survey, spec), headed=spec.header)
 
 
@@ -133,7 +136,7 @@ def _places(source: RowSource, positions: tuple[int, int]) -> list[str]:
 def _write(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> tuple[Plan, WriteCounts]:
     """Write the canonical file; write it again where a class has no usable row, without that class."""
     while True:
-        written = write_canonical(source, plan, data, skipped, limits)
+        written = write_canonical(source, plan, data, skipped, data.with_name(VOTES_FILE), limits)
         if written.rows == 0 and written.first_skipped is not None:
             first = written.first_skipped
             raise invalid(f"no row can be used; the first, {first.where}: {first.reason}", first.where)
@@ -142,6 +145,12 @@ def _write(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Lim
             return plan, written
         plan = replace(plan, classes=used)
         check_classes(plan.label, plan.classes)
+
+
+def moved_votes(made: Path, data: Path) -> tuple[tuple[Path, Path], ...]:
+    """The move of the votes beside the file `made` to beside `data`; none where there are no votes."""
+    votes = made.with_name(VOTES_FILE)
+    return ((votes, data.with_name(VOTES_FILE)),) if votes.exists() else ()
 
 
 def place(moves: tuple[tuple[Path, Path], ...]) -> None:

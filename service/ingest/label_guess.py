@@ -76,7 +76,7 @@ def guess_label(
 
     `one_hot` finds sets of columns that may be one label in one-hot form, where it is asked for. Raises `Invalid` with the candidates.
     """
-    taken = {spec.id, spec.split, spec.group, *spec.exclude, *(spec.features or ())}
+    taken = {spec.id, spec.split, spec.group, spec.annotator, *spec.exclude, *(spec.features or ())}
     free = {name: column for name, column in columns.items() if name not in taken}
     sure, strong, weak = _named(free, rows)
     like = _class_like(free, rows)

@@ -116,7 +116,7 @@ def _check(names: Sequence[str], spec: DatasetSpec, columns: Sequence[str]) -> N
             raise no_such_column("label", name, columns)
         if names.count(name) > 1:
             raise bad_spec("label", f"{name!r} is listed twice")
-        if name in (spec.id, spec.split, spec.group):
+        if name in (spec.id, spec.split, spec.group, spec.annotator):
             raise bad_spec("label", f"{name!r} is named for another purpose, too")
         if name in spec.exclude:
             raise bad_spec("exclude", f"{name!r} is a label column")

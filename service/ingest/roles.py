@@ -1,4 +1,4 @@
-"""Roles of columns: label, id, split, group and inputs, from the client's spec and the survey."""
+"""Roles of columns: label, id, split, group, annotator and inputs, from the client's spec and the survey."""
 
 import dataclasses
 import re
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.domain.dataset import ClientWarning, DatasetSpec, FeatureKind, Inferred, Modality
-from service.ingest import groups, leaks, values
+from service.ingest import annotators, groups, leaks
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.conventions import Conventions, conventions_of
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
@@ -18,11 +18,11 @@ from service.ingest.left_out import LeftOut, left_out_warnings, nothing_to_learn
 from service.ingest.limits import Limits
 from service.ingest.one_hot import one_hot_groups
 from service.ingest.source import DeclaredContents, RowSource
+from service.ingest.splits import check_splits, guess_split
 from service.ingest.survey import Survey, id_doubt, missing_words
 from service.ingest.value_warnings import warnings_of
 from service.ingest.values import MissingWords
 
-_SPLIT_NAMES = ("split", "subset", "fold", "partition", "set", "usage")
 _TEXT_NAME = re.compile(
     r"(?i)(.*[_\s.-])?(text|sentence|question|review|headline|title|body|content|message|tweet|document)s?"
 )
@@ -33,7 +33,6 @@ _SAVED_INDEX = re.compile(r"(?i)unnamed[_: ]*\d.*|__index_level_\d+__|index|rown
 _CODE = re.compile(r"(?=.*\d)[\w#/.:-]{1,64}")
 _FEW_PLACES = 20
 _ENOUGH_ROWS = 20
-_MOST_SPLITS = 100
 _FEWEST_CLASSES = 2
 
 
@@ -54,6 +53,7 @@ class Plan:
     words: MissingWords
     conventions: Conventions = dataclasses.field(default_factory=Conventions)
     group: str | None = None  # the column that says which samples belong together
+    annotator: str | None = None  # the column that says who gave the label
     # Why each column is not learnt from that might be.
     left_out: Mapping[str, LeftOut] = dataclasses.field(default_factory=dict)
     stated: DeclaredContents | None = None  # where the format itself says it all
@@ -71,15 +71,18 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         columns.setdefault(source.image, ColumnCounts(source.image, 0))
     check_names(spec, list(columns))
     said = spec.label_column or _declared_label(source.label, spec)
-    guess = LabelGuess(said) if said is not None else _guess_label(source, survey, columns, spec)
+    who = annotators.annotator_columns((one for one in columns.values() if one.name != source.label), spec)
+    annotator = spec.annotator or next(iter(who), None)
+    free_of_who = {name: column for name, column in columns.items() if name not in (annotator, *who)}
+    guess = LabelGuess(said) if said is not None else _guess_label(source, survey, free_of_who, spec)
     label = guess.name
-    split = spec.split or source.split or _guess_split(columns, label)
-    identity = spec.id or _guess_id(survey, source, spec, {label, split, spec.group})
+    split = spec.split or source.split or guess_split(columns, label)
+    identity = spec.id or _guess_id(survey, source, spec, {label, split, spec.group, annotator})
     words = missing_words(source, spec)
     reading = read_labels(columns[label], survey.rows, spec, missing_labels(spec, source), limits)
-    roles = {label, split, identity, source.path, spec.group}
+    roles = {label, split, identity, source.path, spec.group, annotator}
     others = [column for column in columns.values() if column.name not in roles]
-    left_out = _not_asked_for(others, spec)
+    left_out = _not_asked_for(others, spec) | annotators.others_left_out(who, annotator)
     free = [column for column in others if column.name not in left_out]
     warnings: list[ClientWarning] = [*source.warnings, *guess.warnings(), *reading.warnings]
     asked = {*(spec.features or ()), *spec.kinds}
@@ -91,11 +94,12 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     learnt = {one.name for one in inputs}
     warnings += leaks.leak_warnings([one for one in found if one.name in learnt], label)
     if split is not None:
-        _check_splits(columns[split], split, warnings)
+        warnings += check_splits(columns[split], split)
     inferred = Inferred(
         label=None if spec.label_column else label,
         id=None if spec.id else identity,
         split=None if spec.split else split,
+        annotator=None if spec.annotator else annotator,
         modality=modality if spec.modality == "auto" else None,
         group_candidates=[] if spec.group else [one.name for one in others if groups.is_group(one)],
         label_candidates=guess.candidates,
@@ -120,6 +124,7 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         words,
         conventions=conventions,
         group=spec.group,
+        annotator=annotator,
         left_out=left_out,
     )
 
@@ -176,7 +181,7 @@ def _declared_label(label: str | None, spec: DatasetSpec) -> str | None:
 
 def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
     """Raise `Invalid` for a column of the spec that the file lacks, or that is given two roles."""
-    named = {"label": spec.label_column, "id": spec.id, "split": spec.split, "group": spec.group}
+    named = {"label": spec.label_column} | {one: getattr(spec, one) for one in ("id", "split", "group", "annotator")}
     for field, name in named.items():
         if name is not None and name not in columns:
             raise no_such_column(field, name, columns)
@@ -193,15 +198,6 @@ def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
     if twice is not None:
         again = [field for field, name in named.items() if name == twice][1]
         raise bad_spec(again, f"{twice!r} is named twice, for different purposes")
-
-
-def _guess_split(columns: dict[str, ColumnCounts], label: str) -> str | None:
-    by_name = {name.strip().lower(): column for name, column in columns.items() if name != label}
-    for name in _SPLIT_NAMES:
-        texts = by_name[name].texts() if name in by_name else {}
-        if texts and all(values.split_name(text) for text in texts):
-            return by_name[name].name
-    return None
 
 
 def _guess_id(survey: Survey, source: RowSource, spec: DatasetSpec, taken: set[str | None]) -> str | None:
@@ -225,15 +221,6 @@ def _identifies(survey: Survey, name: str) -> bool:
     whole = column.numbers == 0 or column.whole == column.numbers
     blank = column.null > 0 or column.has_blank
     return whole and survey.rows > 1 and not blank and survey.repeats[name] is None
-
-
-def _check_splits(column: ColumnCounts, name: str, warnings: list[ClientWarning]) -> None:
-    if column.too_many or column.different > _MOST_SPLITS:
-        raise bad_spec("split", f"{name!r} has too many different values to be a split: train, validation, test …")
-    texts = column.texts()
-    if not any(values.split_name(text) == "train" for text in texts) and column.missing == 0:
-        detail = f"no row of {name!r} says train, but {', '.join(sorted(texts))}"
-        warnings.append(ClientWarning(code="no_train_split", detail=detail))
 
 
 def _inputs(

@@ -21,13 +21,15 @@ class Batch:
     """Some rows in order. Columns have the client's names and any Arrow type, which may differ from batch to batch.
 
     `index` are positions in the upload, `where(position in this batch)` is the place of a row, such as "line 17" or
-    "cat/003.jpg". `skipped` are rows before or among these that could not be read.
+    "cat/003.jpg". `skipped` are rows before or among these that could not be read. `votes` are those of both, of
+    service.ingest.votes.SCHEMA, where the format itself says who gave which label.
     """
 
     rows: pa.RecordBatch
     index: npt.NDArray[np.int64]
     where: Callable[[int], str]  # position in this batch -> "line 17", "cat/003.jpg"
     skipped: tuple[SkippedRow, ...] = ()  # rows that could not even be read, met since the batch before
+    votes: pa.Table | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from service.domain.dataset import ClientWarning, DatasetSpec, Modality
 from service.domain.errors import FieldError, Invalid, invalid
-from service.platforms.annotations import Annotation, no_single_label, winning_labels
+from service.platforms.annotations import Annotation, Vote, no_single_label, votes_of, winning_labels
 
 # Errors that a record raises when its shape is not the tool's.
 SHAPE = (AttributeError, TypeError, ValueError, KeyError, IndexError)
@@ -33,14 +33,16 @@ class ToolSample:
     label: str
     values: Mapping[str, Any]
     split: str | None = None
+    votes: tuple[Vote, ...] = ()
 
 
 @dataclass(frozen=True)
 class SkippedRecord:
-    """A record that gives no sample, and the reason."""
+    """A record that gives no sample, and the reason; `votes` where its annotators are in conflict."""
 
     name: str
     reason: str
+    votes: tuple[Vote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,15 @@ def annotated_samples(
         yield from (SkippedRecord(name, one) for one in annotations if isinstance(one, str))
         if not annotations:
             yield SkippedRecord(name, "no annotation")
-        yield from (ToolSample(f"{name}:{one.number}", one.label, values) for one in annotated)
+        yield from (ToolSample(f"{name}:{one.number}", one.label, values, votes=votes_of([one])) for one in annotated)
     elif not annotated:
         yield SkippedRecord(name, str(annotations[-1]) if annotations else "no annotation")
     else:
-        labels = winning_labels(annotated, policy)
+        labels, votes = winning_labels(annotated, policy), votes_of(annotated)
         if len(labels) == 1:
-            yield ToolSample(name, labels[0], values)
+            yield ToolSample(name, labels[0], values, votes=votes)
         else:
-            yield SkippedRecord(name, no_single_label(labels))
+            yield SkippedRecord(name, no_single_label(labels), votes)
 
 
 def only_column(names: Iterable[str], spec: DatasetSpec, what: str) -> str:

@@ -17,7 +17,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from service.domain.dataset import AnnotationPolicy, Modality
 from service.domain.errors import invalid
-from service.platforms.annotations import Annotation, no_single_label, winning_labels
+from service.platforms.annotations import Annotation, Vote, no_single_label, person, votes_of, winning_labels
 from service.platforms.label_studio_results import classes_in, is_of_region, items_of, regions_of
 
 ControlKind = Literal["choices", "rating", "taxonomy"]
@@ -66,14 +66,16 @@ class TaskSample:
     label: str
     value: Any
     disagrees: bool
+    votes: tuple[Vote, ...] = ()
 
 
 @dataclass(frozen=True)
 class SkippedTask:
-    """A task, or an annotation of it, that gives no sample, and the reason."""
+    """A task, or an annotation of it, that gives no sample, and the reason; `votes` where its annotators are in conflict."""
 
     task: int
     reason: str
+    votes: tuple[Vote, ...] = ()
 
 
 def parse_config(config: str) -> list[Control]:
@@ -159,7 +161,8 @@ def _read_annotation(annotation: Mapping[str, Any], control: Control) -> Annotat
     if control.classes and label not in control.classes:
         return f"the annotation names the class {label!r}, which the label config lacks"
     stamp = str(annotation.get("updated_at") or annotation.get("created_at") or "")
-    return Annotation(int(annotation.get("id") or 0), label, stamp, bool(annotation.get("ground_truth")))
+    known = bool(annotation.get("ground_truth")), person(annotation.get("completed_by"))
+    return Annotation(int(annotation.get("id") or 0), label, stamp, *known)
 
 
 def task_samples(
@@ -181,13 +184,16 @@ def task_samples(
         return
     disagrees = len({one.label for one in labelled}) > 1
     if policy == "all":
-        yield from (TaskSample(f"{number}:{one.number}", number, one.label, value, disagrees) for one in labelled)
+        yield from (
+            TaskSample(f"{number}:{one.number}", number, one.label, value, disagrees, votes_of([one]))
+            for one in labelled
+        )
         return
-    label = winning_labels(labelled, policy)
+    label, votes = winning_labels(labelled, policy), votes_of(labelled)
     yield (
-        TaskSample(str(number), number, label[0], value, disagrees)
+        TaskSample(str(number), number, label[0], value, disagrees, votes)
         if len(label) == 1
-        else SkippedTask(number, no_single_label(label))
+        else SkippedTask(number, no_single_label(label), votes)
     )
 
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, cast
 
 from service.domain.dataset import ClientWarning, DatasetSpec, Modality
-from service.platforms.annotations import Annotation
+from service.platforms.annotations import Annotation, person
 from service.platforms.files import (
     Records,
     SkippedRecord,
@@ -263,7 +263,8 @@ def _read_row(row: Mapping[str, Any], label: str) -> Annotation | str:
         )
     stamp = str(row.get("updated_at") or row.get("created_at") or "")
     number = str(row["annotation_id"])
-    return Annotation(int(number) if number.isdigit() else 0, chosen[0], stamp, ground_truth=False)
+    place, who = int(number) if number.isdigit() else 0, person(_parse_nested(row.get("annotator")))
+    return Annotation(place, chosen[0], stamp, ground_truth=False, annotator=who)
 
 
 def _chosen(value: Any) -> list[Any]:

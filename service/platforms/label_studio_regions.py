@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.domain.dataset import DatasetSpec
-from service.platforms.annotations import Annotation
+from service.platforms.annotations import Annotation, person
 from service.platforms.files import SkippedRecord, ToolSample, annotated_samples
 from service.platforms.label_studio_results import classes_in, is_of_region, items_of, region_text, regions_of
 
@@ -63,4 +63,5 @@ def _answer(annotation: Mapping[str, Any], chosen: list[Any]) -> Annotation | st
     if len(chosen) != 1 or not isinstance(chosen[0], str):
         return f"its region has {len(chosen)} classes"
     stamp = str(annotation.get("updated_at") or annotation.get("created_at") or "")
-    return Annotation(int(annotation.get("id") or 0), chosen[0], stamp, bool(annotation.get("ground_truth")))
+    known = bool(annotation.get("ground_truth")), person(annotation.get("completed_by"))
+    return Annotation(int(annotation.get("id") or 0), chosen[0], stamp, *known)

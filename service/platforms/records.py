@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from service.domain.dataset import DatasetSpec, Modality
-from service.platforms.annotations import Annotation
+from service.platforms.annotations import Annotation, person
 from service.platforms.files import (
     Records,
     SkippedRecord,
@@ -87,15 +87,15 @@ def _input(place: int, record: Mapping[str, Any]) -> str:
 
 
 def _answer(place: int, record: Mapping[str, Any]) -> Annotation | str:
-    answer = record.get("answer")
+    answer, who = record.get("answer"), person(record.get("_annotator_id") or record.get("_session_id"))
     if answer != "accept":
         return _ANSWERS.get(str(answer), "no answer")
     accepted = record.get("accept")
     if isinstance(accepted, list):
         chosen = single_class(accepted)
-        return f"{len(accepted)} options were accepted" if chosen is None else Annotation(place, chosen, "", False)
+        return f"{len(accepted)} options were accepted" if chosen is None else Annotation(place, chosen, "", False, who)
     if isinstance(record.get("label"), str):
-        return Annotation(place, record["label"], "", False)
+        return Annotation(place, record["label"], "", False, who)
     return "its answer names no class"
 
 
@@ -107,7 +107,7 @@ def is_argilla(record: Mapping[str, Any]) -> bool:
 def argilla(records: Records, spec: DatasetSpec) -> ToolTable:
     """Submitted responses to one question with labels."""
     answers = scan_records(records, _responses)
-    questions = dict.fromkeys(question for question, value in answers if isinstance(value, (str, int)))
+    questions = dict.fromkeys(question for question, value, _ in answers if isinstance(value, (str, int)))
     if not questions:
         raise no_classes("no record has a submitted response that is one label")
     question = only_column(questions, spec, "question")
@@ -118,9 +118,11 @@ def argilla(records: Records, spec: DatasetSpec) -> ToolTable:
 
     def read(name: str, record: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
         answers: list[Annotation | str] = []
-        for place, value in enumerate(value for asked, value in _responses(record) if asked == question):
+        mine = ((value, who) for asked, value, who in _responses(record) if asked == question)
+        for place, (value, who) in enumerate(mine):
             label = single_class(value) if isinstance(value, list) else single_class([value])
-            answers.append("its response is not one label" if label is None else Annotation(place, label, "", False))
+            given = "its response is not one label" if label is None else Annotation(place, label, "", False, who)
+            answers.append(given)
         if not answers:
             pending = record.get("status") == "pending"
             answers.append("the record is pending: no response was submitted, or too few" if pending else "no response")
@@ -133,20 +135,24 @@ def argilla(records: Records, spec: DatasetSpec) -> ToolTable:
     return ToolTable("argilla records", "record", question, columns, items, "image" if image else "text", image)
 
 
-def _responses(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Question and value of each submitted response; the SDK groups them by question, the API by annotator."""
+def _responses(record: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """Question, value and annotator of each submitted response; the SDK groups them by question, the API by annotator."""
     given = record.get("responses") or {}
     if isinstance(given, dict):
         if record.get("status") == "pending":
             return  # the SDK's file does not mark drafts and discarded responses
         for question, each_ in given.items():
-            yield from ((question, one.get("value")) for one in each_ if one.get("status", "submitted") == "submitted")
+            for one in each_:
+                if one.get("status", "submitted") == "submitted":
+                    yield question, one.get("value"), person(one.get("user_id"))
         return
     for one in given:
         if one.get("status", "submitted") == "submitted":
+            who = person(one.get("user_id"))
             if "question_name" in one:
-                yield one["question_name"], one.get("value")
-            yield from ((question, answers.get("value")) for question, answers in (one.get("values") or {}).items())
+                yield one["question_name"], one.get("value"), who
+            for question, answers in (one.get("values") or {}).items():
+                yield question, answers.get("value"), who
 
 
 def is_labelbox(record: Mapping[str, Any]) -> bool:
@@ -195,4 +201,5 @@ def _radio(place: int, label: Mapping[str, Any], name: str) -> Annotation | str:
         return f"its {name} is not one answer of a radio"
     details = label.get("label_details") or {}
     stamp = str(details.get("updated_at") or details.get("created_at") or "")
-    return Annotation(place, str(answer["name"]), stamp, bool(details.get("is_benchmark_reference")))
+    known = bool(details.get("is_benchmark_reference")), person(details.get("created_by"))
+    return Annotation(place, str(answer["name"]), stamp, *known)

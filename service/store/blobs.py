@@ -25,6 +25,7 @@ from usual_suspects.files import atomic_write
 log = structlog.get_logger()
 
 NETWORK_FILE = "network"
+VOTES_FILE = "votes.parquet"
 SHARED_FOLDER = "shared"
 SCRATCH_PREFIX = "scratch-"
 
@@ -55,6 +56,10 @@ class Blobs:
     def skipped(self, dataset_id: str) -> Path:
         """Rows that were left out of a dataset, one `SkippedRow` as JSON a line."""
         return self._file(self.dataset(dataset_id) / "skipped.jsonl")
+
+    def votes(self, dataset_id: str) -> Path:
+        """Who gave which label in a dataset; absent where no annotator is known."""
+        return self._file(self.dataset(dataset_id) / VOTES_FILE)
 
     def original(self, dataset_id: str) -> Path:
         """The upload of a dataset as it came; absent where none was kept."""

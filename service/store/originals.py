@@ -1,6 +1,6 @@
-"""Uploads as they came, kept beside the canonical files of their datasets.
+"""Uploads as they came, and who gave their labels, kept beside the canonical files of their datasets.
 
-A corrected dataset has the upload of its parent by a hard link: the bytes are there once, and stay until the last dataset
+A corrected dataset has both of its parent by hard links: the bytes are there once, and stay until the last dataset
 that needs them is deleted.
 """
 
@@ -49,6 +49,12 @@ def share_original(blobs: Blobs, parent_id: str, dataset_id: str) -> None:
         _link(blobs.original(parent_id), blobs.original(dataset_id))
         share_seal(blobs.original(parent_id), blobs.original(dataset_id))
         _link(blobs.original_facts(parent_id), blobs.original_facts(dataset_id))
+
+
+def share_votes(blobs: Blobs, parent_id: str, dataset_id: str) -> None:
+    """Give a corrected dataset the votes of its parent, if annotators are known: what people said stays what they said."""
+    if blobs.votes(parent_id).exists():
+        _link(blobs.votes(parent_id), blobs.votes(dataset_id))
 
 
 def find_original(blobs: Blobs, dataset_id: str) -> Original | None:

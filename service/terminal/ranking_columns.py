@@ -87,6 +87,45 @@ def part_columns(*, person: bool) -> list[OutputColumn]:
     ]
 
 
+def _shares(row: Mapping[str, Any]) -> str:
+    found, others = row["doubted_share"], row["others_share"]
+    if found is None:
+        return ""
+    beside = "" if others is None else f", others {others:.1%}"
+    return f"{found['share']:.1%} ({found['low']:.1%} to {found['high']:.1%}){beside}"
+
+
+def _agreement(row: Mapping[str, Any]) -> str:
+    found = row["agreement"]
+    return "" if found is None else f"{found['share']:.1%} of {found['samples']}"
+
+
+def annotator_columns(*, person: bool) -> list[OutputColumn]:
+    """Columns of the people who gave labels."""
+    shares = ("share", "low", "high")
+    return [
+        OutputColumn(
+            "annotator",
+            "annotator",
+            kept=True,
+            shown=lambda row: Text(escaped(row["annotator"]), "bold" if row["stands_out"] else ""),
+        ),
+        OutputColumn("labelled", "labelled", right=True),
+        OutputColumn("doubted", "doubted", right=True),
+        *(
+            [OutputColumn("share doubted", "doubted_share.share", shown=_shares)]
+            if person
+            else [OutputColumn(name, f"doubted_share.{name}", f"doubted_{name}") for name in shares]
+        ),
+        *([] if person else [OutputColumn("others' share", "others_share", "others_share")]),
+        OutputColumn("chance", "chance", shown=lambda row: "" if row["chance"] is None else f"{row['chance']:.2g}"),
+        *([] if person else [OutputColumn("stands out", "stands_out")]),
+        OutputColumn("reviewed", "reviewed", right=True),
+        OutputColumn("wrong", "wrong", right=True),
+        OutputColumn("agrees", "agreement.share", "agreement", shown=_agreement),
+    ]
+
+
 def _score(name: str) -> OutputColumn:
     def shown(row: Mapping[str, Any]) -> str:
         value = row["detection"][name]

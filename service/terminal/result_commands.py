@@ -31,6 +31,7 @@ from service.terminal.console import OutputColumn, Printer, console, escaped
 from service.terminal.outputs import save
 from service.terminal.ranking_columns import (
     DETECTION,
+    annotator_columns,
     detected,
     part_columns,
     proposal_columns,
@@ -215,6 +216,24 @@ def groups(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Qui
     printer.rows(answer, rows, part_columns(person=console.is_terminal), title=title)
     if answer["note"]:
         printer.note(answer["note"])
+
+
+@app.command()
+def annotators(
+    context: typer.Context,
+    job: Job,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the people who gave the labels: how many of their labels are doubted, and who stands out by more than chance."""
+    answer = context.obj.get("jobs", job, "annotators", limit=limit)
+    title = (
+        f"{answer['total']} people, {answer['overall']['doubted']} of {answer['overall']['labelled']} labels doubted"
+    )
+    printer = Printer(as_json, quiet)
+    printer.rows(answer, answer["items"], annotator_columns(person=console.is_terminal), name="annotator", title=title)
+    printer.note(answer["detail"])
 
 
 @app.command("verify-next")

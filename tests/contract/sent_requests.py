@@ -239,6 +239,10 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         422: (JOB, {"params": {"by": "x"}}),
     },
     ("get", "/jobs/{job_id}/classes"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/annotators"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"limit": 0}}),
+    },
     ("get", "/jobs/{job_id}/planted-errors"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"signals": "x"}}),

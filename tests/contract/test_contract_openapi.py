@@ -63,6 +63,7 @@ PROMISED = {
     ("get", "/jobs/{job_id}/map"),
     ("get", "/jobs/{job_id}/cut-offs"),
     ("get", "/jobs/{job_id}/classes"),
+    ("get", "/jobs/{job_id}/annotators"),
     ("get", "/jobs/{job_id}/planted-errors"),
     ("post", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/versions"),

@@ -31,6 +31,113 @@ class Accuracies:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AgreementView:
+    """Agreement on samples that several people labelled, skipped rows with annotators in conflict among them."""
+
+    # How many such samples.
+    samples: int
+    # Mean share of the other people's labels on them that are the same.
+    share: float
+    # The same beyond chance: 0 is what chance gives, 1 is full agreement. Cohen's kappa of a person and the others;
+    # of all together, Krippendorff's alpha. null where chance alone gives full agreement, and for each of very many
+    # people.
+    corrected: float | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareView:
+    """A share with its 95 % interval by Wilson."""
+
+    share: float
+    low: float
+    high: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorNumbers:
+    """Numbers of labels that one person gave, or all together."""
+
+    # How many ranked samples have a label of theirs.
+    labelled: int
+    # For how many of them the job holds another label right: the suggested one where it calls the sample mislabeled,
+    # else the given one. With a single label a sample, these are the samples with the verdict mislabeled.
+    doubted: int
+    # doubted / labelled; null where nothing ranked is labelled.
+    doubted_share: ShareView | None
+    # How many of those labels a review decides.
+    reviewed: int
+    # How many of those it finds wrong, or removes the sample.
+    wrong: int
+    # null where no sample has labels of several people.
+    agreement: AgreementView | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfusedLabelsView:
+    """How often a person gave one label where the job holds another one right."""
+
+    given: str
+    suggested: str
+    count: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorView:
+    """One person who gave labels."""
+
+    # How many ranked samples have a label of theirs.
+    labelled: int
+    # For how many of them the job holds another label right: the suggested one where it calls the sample mislabeled,
+    # else the given one. With a single label a sample, these are the samples with the verdict mislabeled.
+    doubted: int
+    # doubted / labelled; null where nothing ranked is labelled.
+    doubted_share: ShareView | None
+    # How many of those labels a review decides.
+    reviewed: int
+    # How many of those it finds wrong, or removes the sample.
+    wrong: int
+    # null where no sample has labels of several people.
+    agreement: AgreementView | None
+    # Name or id, as the upload has it.
+    annotator: str
+    # The share of doubted labels that the others have on samples of the same classes; null where nobody else labelled
+    # any.
+    others_share: float | None
+    # Probability that chance alone gives somebody as many doubts, corrected for the number of people by Holm. null:
+    # nobody to compare with.
+    chance: float | None
+    # Whether `chance` is .05 or less: more labels are doubted than chance explains.
+    stands_out: bool
+    # The commonest of their doubted labels, three at most.
+    most_confused: tuple[ConfusedLabelsView, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatorList:
+    """People who gave labels: those that stand out first, then by the lower end of the share of doubted labels."""
+
+    items: tuple[AnnotatorView, ...]
+    overall: AnnotatorNumbers
+    # Of how many ranked samples nobody is known who labelled them.
+    not_known: int
+    # What the differences mean, or how to say who labelled, in a sentence.
+    detail: str
+    total: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[AnnotatorView]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrongCount:
     """Number of labels that reviewers would call wrong."""
 
@@ -636,7 +743,7 @@ class Column:
 
     name: str
     # What the column is used for.
-    role: Literal["label", "id", "split", "group", "path", "input", "left_out"]
+    role: Literal["label", "id", "split", "group", "annotator", "path", "input", "left_out"]
     # Kind of its values; null where they are no input and of no kind.
     kind: Literal["numeric", "categorical", "boolean", "datetime", "time", "embedding", "image", "text"] | None
     # Why it has this role and this kind, in a sentence.
@@ -892,6 +999,7 @@ class Inferred:
     label: str | None = None
     id: str | None = None
     split: str | None = None
+    annotator: str | None = None
     modality: Literal["tabular", "image", "text", "embedding", "trace", "predictions"] | None = None
     # Columns that may say which samples belong together; see DatasetSpec.group.
     group_candidates: tuple[str, ...] = ()
@@ -2789,6 +2897,8 @@ class DatasetOptions(TypedDict, total=False):
     # The column that says which samples belong together: a patient, a session, a document. Samples of one group do
     # not vouch for each other.
     group: str | None
+    # The column that says who gave the label; see GET /jobs/{id}/annotators. It is not learnt from.
+    annotator: str | None
     # Texts that mean a missing value, in the label too. They count beside the usual words (NA, null, …), which are
     # read so in the features of CSV and its kin alone; an empty list turns those off.
     missing: list[str] | None

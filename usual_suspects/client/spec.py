@@ -10,7 +10,7 @@ from usual_suspects.client.submissions.prepared import Origin, Prepared
 
 _OF_DATASET = frozenset(DatasetOptions.__annotations__)
 _OF_JOB = frozenset(JobOptions.__annotations__)
-_COLUMNS = frozenset({"label", "id", "split", "group", "features", "exclude", "kinds"})
+_COLUMNS = frozenset({"label", "id", "split", "group", "annotator", "features", "exclude", "kinds"})
 
 
 class SubmitOptions(DatasetOptions, JobOptions, total=False):

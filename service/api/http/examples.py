@@ -17,6 +17,7 @@ _DATASET: dict[str, Any] = {
         "label": "income",
         "id": None,
         "split": None,
+        "annotator": None,
         "modality": "tabular",
         "group_candidates": [],
         "label_candidates": [],

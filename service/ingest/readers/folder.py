@@ -209,7 +209,7 @@ def _listed(
 
 
 def _named_columns(spec: DatasetSpec) -> set[str]:
-    named = (spec.id, spec.split, spec.group, *spec.exclude, *(spec.features or ()))
+    named = (spec.id, spec.split, spec.group, spec.annotator, *spec.exclude, *(spec.features or ()))
     return {name for name in named if name is not None}
 
 

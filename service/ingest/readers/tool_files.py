@@ -16,6 +16,8 @@ from service.ingest.readers.json_lines import as_column
 from service.ingest.readers.listing import Listing, Member, OpenMember, unpack
 from service.ingest.readers.pictures import ArchiveImages, contents, inline, is_inline
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload, free_name
+from service.ingest.votes import table_of
+from service.platforms.annotations import Vote
 from service.platforms.files import SHAPE, SkippedRecord, ToolSample, ToolTable
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv")
@@ -129,6 +131,7 @@ class _Reader:
         with self._pictures.listing.reading() if self._pictures is not None else nullcontext() as read:
             held = _Held()
             for index, one in enumerate(self._table.items()):
+                held.vote(index, one.votes)
                 if isinstance(one, SkippedRecord):
                     held.skip(index, self._where(one.name), one.reason)
                     continue
@@ -177,6 +180,7 @@ class _Reader:
             index=np.array(held.index, np.int64),
             where=lambda position: self._where(items[position].name),
             skipped=tuple(held.skipped),
+            votes=table_of(held.votes),
         )
 
 
@@ -188,6 +192,7 @@ class _Held:
         self.index: list[int] = []
         self.images: list[bytes] = []
         self.skipped: list[SkippedRow] = []
+        self.votes: list[tuple[int, str, str]] = []
         self._size = 0
 
     def add(self, index: int, one: ToolSample, image: bytes = b"") -> None:
@@ -198,6 +203,9 @@ class _Held:
 
     def skip(self, index: int, where: str, reason: str) -> None:
         self.skipped.append(SkippedRow(index=index, where=where, reason=reason))
+
+    def vote(self, index: int, votes: Sequence[Vote]) -> None:
+        self.votes += [(index, one.annotator, one.label) for one in votes]
 
     def full(self, *, images: bool) -> bool:
         most = _BATCH_IMAGES if images else BATCH_ROWS

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -128,6 +129,8 @@ def _ingested(
     filename = "tasks.zip" if placeholder.modality == "image" else "tasks.jsonl"
     data, skipped_rows = blobs.canonical(placeholder.id), blobs.skipped(placeholder.id)
     found = services.ingests.ingest(Reading(path, filename, spec, data, skipped_rows, limits), lambda: None)
+    if file.votes.exists():
+        shutil.move(file.votes, blobs.votes(placeholder.id))
     skipped = _skipped(blobs.skipped(placeholder.id), file)
     parts = [
         url,

@@ -3,12 +3,16 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from service.domain.dataset import SkippedRow
 from service.domain.errors import TooLarge, Upstream
+from service.ingest.source import BATCH_ROWS
+from service.ingest.votes import VoteFile, table_of
+from service.platforms.annotations import Vote
 from service.platforms.label_studio import Control, SkippedTask, TaskSample
 
 _MAX_FAILURES = 25  # images that could not be read, with none that could
@@ -19,8 +23,8 @@ ID_COLUMN, LABEL_COLUMN, TEXT_COLUMN = "label studio: task", "label studio: clas
 class TaskFile:
     """The file of a project's tasks, in a form that ingest reads, and what is known of them.
 
-    Texts and tables are JSON Lines, images a ZIP with a `metadata.jsonl`. Used in a `with` block; raises TooLarge above
-    `limit` bytes.
+    Texts and tables are JSON Lines, images a ZIP with a `metadata.jsonl`. `votes` is the file of who said what, where annotators
+    are known. Used in a `with` block; raises TooLarge above `limit` bytes.
     """
 
     def __init__(self, path: Path, control: Control, limit: int) -> None:
@@ -33,16 +37,21 @@ class TaskFile:
         self.names: list[str] = []
         self.disagreeing: list[str] = []
         self.keys: dict[str, None] = {}
+        self.votes = path.with_suffix(".votes")
+        self._held: list[tuple[int, str, str]] = []
 
     def __enter__(self) -> Self:
         self._lines = self._lines_path.open("w", encoding="utf-8")
         self._archive = zipfile.ZipFile(self._path, "w", zipfile.ZIP_STORED) if self._images else None
+        self._who = VoteFile(self.votes)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lines.close()
+        self._who.add(table_of(self._held))
+        self._who.close()
         if self._archive is not None:
             with self._archive:
                 if kind is None:
@@ -53,6 +62,7 @@ class TaskFile:
     def add(self, sample: TaskSample | SkippedTask, content: bytes = b"") -> None:
         """Write a sample, or record why a task gives none. Raises TooLarge, and Upstream when all images fail."""
         row = None if isinstance(sample, SkippedTask) else self._row(sample)
+        self._vote(sample.votes, len(self.names) if row is not None else -1 - len(self.skipped))
         if isinstance(sample, SkippedTask) or row is None:
             reason = sample.reason if isinstance(sample, SkippedTask) else "its table is not an object of named values"
             index = len(self.names) + len(self.skipped)
@@ -75,6 +85,13 @@ class TaskFile:
         if sample.disagrees:
             self.disagreeing.append(sample.name)
 
+    def _vote(self, votes: Sequence[Vote], index: int) -> None:
+        self._held += [(index, one.annotator, one.label) for one in votes]
+        self.digest.update(repr([(one.annotator, one.label) for one in votes]).encode() if votes else b"")
+        if len(self._held) >= BATCH_ROWS:
+            self._who.add(table_of(self._held))
+            self._held = []
+
     def _row(self, sample: TaskSample) -> dict[str, Any] | None:
         known = {ID_COLUMN: sample.name, LABEL_COLUMN: sample.label}
         if self._control.modality == "tabular":
@@ -86,6 +103,6 @@ class TaskFile:
         return known if self._images else {**known, TEXT_COLUMN: str(sample.value)}
 
     def remove(self) -> None:
-        """Delete the file."""
-        for path in (self._path, self._lines_path):
+        """Delete the files."""
+        for path in (self._path, self._lines_path, self.votes):
             path.unlink(missing_ok=True)

@@ -101,7 +101,7 @@ def upload(
     spec: Annotated[
         dict[str, Any] | None,
         Field(
-            description='Other facts: {"id", "split", "group", "header", "missing", "merge_labels", "kinds", "exclude", "modality"}.'
+            description='Other facts: {"id", "split", "group", "annotator", "header", "missing", "merge_labels", "kinds", "exclude", "modality"}.'
         ),
     ] = None,
 ) -> DatasetAnswer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp.types import ToolAnnotations
 
-from service.terminal.tools import audits, datasets, integrations, issues, jobs, rankings, reviews
+from service.terminal.tools import annotators, audits, datasets, integrations, issues, jobs, rankings, reviews
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ VERBS = (
     Verb(rankings.images, "Show images", _READS),
     Verb(rankings.groups, "List groups that stand apart", _READS, "groups"),
     Verb(issues.issues, "List what is wrong beside labels", _READS, "issues"),
+    Verb(annotators.annotators, "Rate the people who labelled", _READS, "annotators"),
     Verb(rankings.verify_next, "List samples to verify", _READS, "verify-next"),
     Verb(rankings.signals, "List signals", _READS, "signals"),
     Verb(rankings.export, "Write a ranking to a file", _WRITES, "export"),

@@ -11,10 +11,11 @@ import pytest
 from fastapi import FastAPI
 
 from service.background.pulls import pull_due
+from service.ingest.votes import read_votes
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
-from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
+from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
 
 ROWS = 24
 
@@ -187,3 +188,46 @@ def test_a_client_that_goes_away_ends_the_reading_and_nothing_is_kept(
     assert left(services) == []
     assert 0 < len(tool.paths("/api/tasks/")) < ROWS
     assert client.get("/datasets").json()["total"] == 0
+
+
+def said(services: Services, dataset: str) -> dict[int, dict[str, str]]:
+    """What each annotator said, by position."""
+    votes = read_votes(services.blobs.votes(dataset))
+    found: dict[int, dict[str, str]] = {}
+    if votes is None:
+        return found
+    for index, who, label in zip(votes.index, votes.annotator, votes.label, strict=True):
+        found.setdefault(int(index), {})[votes.annotators[who]] = votes.labels[label]
+    return found
+
+
+def test_a_project_keeps_who_gave_which_class_also_of_tasks_in_conflict(
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
+) -> None:
+    who = {"email": "ann@example.org", "id": 1}
+    tool.tasks[3]["annotations"] = [
+        annotation(1, "cat", completed_by=who),
+        annotation(2, "dog", completed_by=2),
+        annotation(3, "cat", completed_by=3),
+    ]
+    tool.tasks[4]["annotations"] = [annotation(4, "cat", completed_by=who), annotation(5, "dog", completed_by=2)]
+    tool.tasks[5]["annotations"][0]["completed_by"] = 3
+    info = take(client, connection, annotation_policy="majority").json()
+    assert info["rows"] == ROWS - 1
+    assert said(services, info["id"]) == {
+        3: {"ann@example.org": "cat", "2": "dog", "3": "cat"},
+        -1: {"ann@example.org": "cat", "2": "dog"},
+        4: {"3": "dog"},  # task 5 gave no sample
+    }
+    assert not list(services.blobs.uploads.iterdir())
+
+
+def test_the_same_classes_by_other_annotators_are_another_dataset(
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
+) -> None:
+    nobody = take(client, connection).json()["id"]
+    assert take(client, connection).json()["id"] == nobody
+    tool.tasks[0]["annotations"][0]["completed_by"] = 7
+    known = take(client, connection).json()["id"]
+    assert known != nobody
+    assert (said(services, nobody), said(services, known)) == ({}, {0: {"7": "cat"}})

@@ -18,6 +18,8 @@ from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader, SkippedRow
 from service.ingest import Ingested
+from service.ingest.votes import read_votes
+from service.store.blobs import VOTES_FILE
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Outcome:
     def kinds(self) -> dict[str, str]:
         """The kind of each feature."""
         return {feature.name: feature.kind for feature in self.found.features}
+
+    @property
+    def votes(self) -> set[tuple[int, str, str]]:
+        """Position in the upload, annotator and label of each vote; empty where the file of votes is not there."""
+        found = read_votes(self.data.with_name(VOTES_FILE))
+        if found is None:
+            return set()
+        who, said = (found.annotators[place] for place in found.annotator), (found.labels[one] for one in found.label)
+        return set(zip(found.index.tolist(), who, said, strict=True))
 
     @property
     def codes(self) -> set[str]:

@@ -13,6 +13,7 @@ from usual_suspects.client.conversion import to_model
 from usual_suspects.client.errors import Conflict, Invalid, JobCancelled, JobFailed, WaitedTooLong
 from usual_suspects.client.events import ENDED, Update
 from usual_suspects.client.models import (
+    AnnotatorList,
     CandidateList,
     ConfusionView,
     DatasetInfo,
@@ -279,6 +280,10 @@ class Job(Audits):
         """Given against suggested labels, the commonest pairs first. Raises ApiError."""
         request = get("jobs", self.id, "confusion", verdict=verdict, reviewed=reviewed, limit=limit)
         return to_model(ConfusionView, self._transport.send(request))
+
+    def annotators(self, *, limit: int = 1000) -> AnnotatorList:
+        """How many labels of each person who labelled are doubted, and how far people agree. Raises ApiError."""
+        return to_model(AnnotatorList, self._transport.send(get("jobs", self.id, "annotators", limit=limit)))
 
     def reviews(self) -> Pages[Review]:
         """Every decision that was given to it, the oldest first."""

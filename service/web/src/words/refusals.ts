@@ -38,6 +38,7 @@ const FIELDS: Record<string, string> = {
   id: "the sample name",
   split: "the split",
   group: "the group",
+  annotator: "who labelled",
   features: "what to learn from",
   exclude: "leave out",
   kinds: "the kind",

@@ -21,6 +21,13 @@ test("another label takes the place of the first, which is learnt from", () => {
   expect(corrected({}, rows, NO_ANSWERS).label).toBe("weight");
 });
 
+test("only one column says who labelled, and the former is learnt from when its use changes", () => {
+  const rows = rowsOf([...columns, column("checked_by", "annotator", "categorical")]);
+  expect(corrected({}, rows, NO_ANSWERS).annotator).toBeUndefined();
+  const other = corrected({}, moved(rows, 3, "annotator"), NO_ANSWERS);
+  expect([other.annotator, other.features]).toEqual(["note", ["weight", "checked_by"]]);
+});
+
 test("a column that is learnt from although it was left out is named, with the others", () => {
   expect(corrected({}, moved(rowsOf(columns), 3, "input"), NO_ANSWERS).features).toEqual(["weight", "note"]);
 });

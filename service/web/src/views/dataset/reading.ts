@@ -10,6 +10,7 @@ export interface Spec {
   id?: string;
   split?: string;
   group?: string;
+  annotator?: string;
   features?: string[];
   exclude?: string[];
   kinds?: Record<string, string>;
@@ -42,6 +43,7 @@ export const USES: Record<string, string> = {
   input: "Learn from",
   id: "Name of the sample",
   group: "Belongs together",
+  annotator: "Who labelled",
   split: "Split",
   left_out: "Leave out",
 };
@@ -56,8 +58,8 @@ export const KINDS: Record<string, string> = {
 /** Kinds and roles that nobody can change. */
 export const FIXED: Record<string, string> = { path: "Place of the file", image: "Image", embedding: "Vector" };
 
-const TAKEN = ["id", "split", "group", "left_out"];
-const ONE_EACH = ["label", "id", "split", "group"] as const;
+const TAKEN = ["id", "split", "group", "annotator", "left_out"];
+const ONE_EACH = ["label", "id", "split", "group", "annotator"] as const;
 
 export const rowsOf = (columns: Column[]): Row[] =>
   columns.map((column) => ({ column, use: column.role, kind: column.kind }));
@@ -65,7 +67,7 @@ export const rowsOf = (columns: Column[]): Row[] =>
 /** Whether the client may say what a column is used for. */
 export const isMovable = ({ column }: Row): boolean => column.role in USES && column.kind !== "image";
 
-/** The rows with another use of one. Only one column is the label, the name, the split or the group: the former is learnt from. */
+/** The rows with another use of one. Only one column is the label, the name, the split, the group or who labelled: the former is learnt from. */
 export const moved = (rows: Row[], index: number, use: string): Row[] =>
   rows.map((row, place) => {
     if (place === index) return { ...row, use };
