@@ -65,6 +65,17 @@ def test_who_is_given_the_hard_samples_is_compared_on_hard_samples() -> None:
     assert accused <= 5
 
 
+def test_many_votes_on_few_samples_are_no_more_evidence_than_the_samples() -> None:
+    # Person 0 labels 1,000 samples alone, six others label the same 120: what is doubted of one is doubted of all.
+    sample = np.concatenate([np.arange(1_000), 1_000 + np.repeat(np.arange(120), 6)])
+    who = np.concatenate([np.zeros(1_000, int), np.tile(np.arange(1, 7), 120)])
+    accused = 0
+    for seed in range(200):
+        doubted = (np.random.default_rng(seed).random(1_120) < 0.2)[sample]
+        accused += bool(excess_of(sample, who, np.zeros_like(who), doubted, 7, 1).chance[0] <= 0.05)
+    assert accused <= 8
+
+
 def test_who_labels_a_class_alone_is_compared_with_nobody() -> None:
     who, classes = np.array([0, 0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 1, 1])
     doubted = np.array([True, True, True, False, False, False, True])
