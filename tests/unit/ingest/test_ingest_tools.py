@@ -95,7 +95,9 @@ def test_an_image_is_found_beside_the_export_however_the_tool_leads_to_it(take: 
 
 def test_images_that_are_not_in_the_upload_are_asked_for(take: Take) -> None:
     tasks = json.dumps([task(number, "ab"[number % 2], image=f"/data/upload/{number}.png") for number in range(4)])
-    with pytest.raises(Invalid, match="Upload a ZIP with this file and the images beside it, or connect Label Studio"):
+    with pytest.raises(
+        Invalid, match="Upload a ZIP with this file and the images beside it, or connect this service to Label Studio"
+    ):
         take(tasks, "a.json")
     with pytest.raises(Invalid, match="and that is not fetched"):
         take(zip_of({"a.json": tasks.encode()}), "a.zip")
