@@ -74,6 +74,8 @@ class DatasetSpec(Frozen):
     )
     annotator: str | None = Field(
         None,
+        # The digest of a dataset stays what it was before this field was there.
+        exclude_if=lambda value: value is None,
         description="The column that says who gave the label; see GET /jobs/{id}/annotators. It is not learnt from.",
     )
     missing: Names | None = Field(
@@ -88,7 +90,7 @@ class DatasetSpec(Frozen):
     )
     header: bool | None = Field(
         None,
-        # The digest of a dataset stays what it was before this field was there.
+        # As for `annotator`.
         exclude_if=lambda value: value is None,
         description="Whether a text table (CSV, TSV and their kin) begins with the names of its columns. false: its first row is a "
         "sample, and the columns are called column_1, column_2, … Left out, it is read as if it had names, with a warning where "

@@ -104,8 +104,9 @@ def test_the_warning_of_a_first_line_like_data_names_the_option_and_is_not_told_
     assert "header_looks_like_data" not in take(rows, label="column_3", header=False).codes
 
 
-def test_a_description_that_says_nothing_of_a_header_has_the_digest_that_it_had() -> None:
-    assert "header" not in DatasetSpec(label="kind").model_dump()
+@pytest.mark.parametrize("later", ["header", "annotator"])
+def test_a_description_that_says_nothing_of_a_later_field_has_the_digest_that_it_had(later: str) -> None:
+    assert later not in DatasetSpec(label="kind").model_dump()
 
 
 @pytest.mark.parametrize(
