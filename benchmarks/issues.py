@@ -16,6 +16,7 @@ from benchmarks.data import load
 from benchmarks.runs import fixed, run
 from service.domain.specs import JobOptions
 from worker.issues.find import find_issues
+from worker.job.ranking import held_out_guess
 from worker.machine.threads import one_thread
 from worker.signals.measurements import Measurements
 
@@ -39,7 +40,14 @@ def main() -> None:
         began = time.process_time()
         with one_thread():
             answer = find_issues(
-                dataset, samples.rows, samples.planted, samples.reference_rows, None, features, done.spec.training.seed
+                dataset,
+                samples.rows,
+                samples.planted,
+                samples.reference_rows,
+                None,
+                features,
+                held_out_guess(measured),
+                done.spec.training.seed,
             )
         spent = time.process_time() - began
         found = ", ".join(f"{one['type']} {one['flagged']}" for one in answer["items"] if one["found"])

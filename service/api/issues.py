@@ -25,7 +25,7 @@ def list_issues(
     issue: Annotated[IssueType | None, Query(alias="type", description="Only this type.")] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_SAMPLES, description="Samples of each type at most.")] = 20,
 ) -> IssueList:
-    """Copies, the same input under different labels, held-out samples that are trained on, an order of the upload, damaged texts and images.
+    """Copies, one input under different labels, leakage, an order, slices of a table, damaged texts and images, with the samples of each.
 
     The job looks at its samples as it ranked them, planted errors included. Types of which nothing was found are there too, with a score of 0;
     `not_checked` says which the job could not be examined for.

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 IssueType = Literal[
-    "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text", "images"
+    "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "slices", "text", "images"
 ]
 ISSUE_TYPES: tuple[IssueType, ...] = get_args(IssueType)
 SUMMARY = "issues"  # the summary of a job that has them
@@ -41,6 +41,10 @@ ISSUES: dict[IssueType, IssueKind] = {
     "order": IssueKind(
         title="The order of the upload says something about the samples",
         score="How much: 0 as if shuffled, 1 where the place of a sample tells its label.",
+    ),
+    "slices": IssueKind(
+        title="Parts of the data in which the model is clearly worse",
+        score="How much larger the share of labels that differ from the model's guess is in the worst part than elsewhere.",
     ),
     "text": IssueKind(
         title="Texts that are damaged, or unlike the others",

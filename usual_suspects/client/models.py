@@ -1632,7 +1632,14 @@ class IssueView:
     """One type of issue in the samples of a job."""
 
     type: Literal[
-        "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text", "images"
+        "contradicting_duplicates",
+        "exact_duplicates",
+        "near_duplicates",
+        "leakage",
+        "order",
+        "slices",
+        "text",
+        "images",
     ]
     title: str
     # Whether there is something to look at.
@@ -1654,7 +1661,14 @@ class UncheckedIssue:
     """A type of issue that was not looked for."""
 
     type: Literal[
-        "contradicting_duplicates", "exact_duplicates", "near_duplicates", "leakage", "order", "text", "images"
+        "contradicting_duplicates",
+        "exact_duplicates",
+        "near_duplicates",
+        "leakage",
+        "order",
+        "slices",
+        "text",
+        "images",
     ]
     reason: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -29,6 +29,7 @@ from worker.issues.near_images import near_image_sets
 from worker.issues.near_texts import near_sets
 from worker.issues.order import order
 from worker.issues.repeats import contradicting_duplicates, exact_duplicates, same_sets
+from worker.issues.slices import slices
 from worker.issues.texts import text_faults
 
 Answers = list[DataIssue | NotChecked]
@@ -41,16 +42,18 @@ def find_issues(
     reference_rows: Int[Tensor, " m"],
     reference: Canonical | None,
     features: Float[Tensor, "n w"] | None,
+    guess: Int[Tensor, " n"] | None,
     seed: int,
 ) -> dict[str, Any]:
     """What is wrong beside the labels of the training samples `rows`, as it is kept of a job.
 
     `planted` are inputs and labels as they were ranked, `features` what the model sees of the samples at its first checkpoint, and None where
-    that is not known. `reference_rows` are rows of `reference`, or of the dataset where that is None. `seed` decides by which rows neighbours are searched.
+    that is not known. `guess` is the class of each by a guess that has not seen its label. `reference_rows` are rows of `reference`, or of the dataset where that is None. `seed` decides by which rows neighbours are searched.
     """
     trained = _training_samples(dataset, rows, planted)
     answers = _of_inputs(trained, held_out(dataset, rows, reference_rows, reference))
     answers += _of_contents(trained, planted, seed)
+    answers.append(_of_columns(trained, planted, guess))
     answers.append(order(planted.labels, len(dataset.header.classes), features, by_name=_has_paths(dataset)))
     places = {name: place for place, name in enumerate(ISSUE_TYPES)}
     return summary_of(sorted(answers, key=lambda one: places[one.type]))
@@ -106,6 +109,15 @@ def _of_images(samples: TrainingSamples, places: Rows, seed: int) -> Answers:
     seen = np.isin(places, different_inputs(samples, places)) & ~looks.blank
     sets = [places[seen][one] for one in near_image_sets(looks.thumbnails[seen], seed)]
     return [near_duplicates(samples, sets), image_faults(samples, looks, places)]
+
+
+def _of_columns(
+    samples: TrainingSamples | None, planted: PlantedData, guess: Int[Tensor, " n"] | None
+) -> DataIssue | NotChecked:
+    if samples is None or guess is None or samples.dataset.header.modality != "tabular":
+        return NotChecked("slices", "Slices are those of the columns of a table.")
+    places = np.flatnonzero(~inputs_are_planted(planted))
+    return slices(samples, (guess.numpy() != samples.labels)[places], places)
 
 
 def _compared(dataset: Canonical) -> list[str]:

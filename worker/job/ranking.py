@@ -184,15 +184,19 @@ def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -
 
 def _held_out_agreement(m: Answers, classes: list[str]) -> dict[str, float]:
     """By class, the share of its samples for which a guess that has not seen their label is that label."""
-    if m.unseen is not None:
-        guess = m.unseen.train.argmax(1)
-    elif isinstance(m, Measurements):
-        guess = m.position.guess.argmax(1)
-    else:
+    guess = held_out_guess(m)
+    if guess is None:
         return {}
     sizes = m.labels.bincount(minlength=len(classes))
     right = m.labels[guess == m.labels].bincount(minlength=len(classes))
     return {name: hits / size for name, hits, size in zip(classes, right.tolist(), sizes.tolist(), strict=True) if size}
+
+
+def held_out_guess(m: Answers) -> Int[Tensor, " n"] | None:
+    """The class of each sample by a guess that has not seen its label; None where there is none."""
+    if m.unseen is not None:
+        return m.unseen.train.argmax(1)
+    return m.position.guess.argmax(1) if isinstance(m, Measurements) else None
 
 
 def _maps(

@@ -26,7 +26,7 @@ from worker.job.measuring import measure
 from worker.job.phase_timer import PhaseTimer
 from worker.job.plan import plan_of
 from worker.job.predictions import NO_EPOCH, measure_predictions
-from worker.job.ranking import RankingResult, rank
+from worker.job.ranking import RankingResult, held_out_guess, rank
 from worker.job.recorded import open_recording
 from worker.job.sharing import sharing_of
 from worker.job.trained import score_trained
@@ -193,6 +193,7 @@ def _issues(attempt: JobAttempt, found: ScoredJob) -> dict[str, Any]:
             samples.reference_rows,
             reference,
             features,
+            held_out_guess(measured),
             found.spec.training.seed,
         )
 

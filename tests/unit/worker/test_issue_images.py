@@ -35,7 +35,7 @@ def scenes(seed: int, count: int = 60, height: int = 48, width: int = 64) -> lis
 def found(path: Path, files: Sequence[bytes]) -> dict[str, dict[str, Any]]:
     dataset = canonical(path / "d", "image", {"image": ("image", list(files))})
     rows = torch.arange(len(files))
-    answer = find_issues(dataset, rows, plant((), dataset.labels, 3, []), rows[:0], None, None, 0)
+    answer = find_issues(dataset, rows, plant((), dataset.labels, 3, []), rows[:0], None, None, None, 0)
     return {one["type"]: one for one in answer["items"]}
 
 

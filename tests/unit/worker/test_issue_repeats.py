@@ -36,7 +36,9 @@ def found(
     train = torch.arange(len(dataset.ids)) if rows is None else torch.tensor(rows)
     if planted is None:
         planted = plant((), dataset.labels[train], 3, [])
-    answer = find_issues(dataset, train, planted, torch.tensor(reference_rows, dtype=torch.int64), reference, None, 0)
+    answer = find_issues(
+        dataset, train, planted, torch.tensor(reference_rows, dtype=torch.int64), reference, None, None, 0
+    )
     items = {one["type"]: one for one in answer["items"]} | {
         one["type"]: one["reason"] for one in answer["not_checked"]
     }

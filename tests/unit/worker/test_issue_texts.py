@@ -28,7 +28,7 @@ def found(path: Path, texts: Sequence[str], planted: PlantedData | None = None) 
     rows = torch.arange(len(texts))
     if planted is None:
         planted = plant((), dataset.labels, 3, [])
-    answer = find_issues(dataset, rows, planted, rows[:0], None, None, 0)
+    answer = find_issues(dataset, rows, planted, rows[:0], None, None, None, 0)
     return {one["type"]: one for one in answer["items"]}
 
 
