@@ -15,7 +15,7 @@ from tests.builders import add_dataset, add_job, finish
 _SOURCES = Path(__file__).resolve().parents[2] / "service" / "web" / "src"
 _JOB = "jobs/job_1"
 _PARTS = ("suspects", "audit", "understand", "groups", "verify", "training", "changes")
-_QUESTIONS = ("confusion", "cut-off", "map", "classes", "signals", "planted")
+_QUESTIONS = ("confusion", "cut-off", "map", "classes", "issues", "annotators", "signals", "planted")
 # After "#/". The first page of a service that holds nothing is asked beside them.
 ADDRESSES = (
     "",

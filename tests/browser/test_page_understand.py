@@ -11,15 +11,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from service.domain.dataset import DatasetInfo
+from service.ingest.votes import VoteFile, table_of
 from service.services import Services
 from service.store import ranking_columns, rankings
 from tests.browser import axe
 from tests.browser.conftest import PAGE
-from tests.builders import COMPUTED, add_dataset, add_job, finish, ranking, summaries
+from tests.builders import COMPUTED, add_dataset, add_job, finish, kept_issues, ranking, summaries
 
 ROWS = 300
 JOB = f"{PAGE}#/jobs/job_1"
-QUESTIONS = ["confusion", "cut-off", "map", "classes", "signals", "planted"]
+QUESTIONS = ["confusion", "cut-off", "map", "classes", "issues", "annotators", "signals", "planted"]
 
 
 def seen(services: Services) -> list[dict[str, Any]]:
@@ -44,6 +45,7 @@ def job(services: Services) -> DatasetInfo:
     for name in COMPUTED:
         known[name] |= {"detection": hits, "detection_by_kind": {"mislabeled_uniform": hits}}
     known["mislabeled"]["histogram"] = {"edges": [place / 10 for place in range(11)], "counts": [30] * 10}
+    known["issues"] = kept_issues()
     known["ranking"] = {"by_kind": {"all": COMPUTED, "mislabeled_uniform": COMPUTED}}
     with services.database.write() as connection:
         rankings.save_summaries(connection, "job_1", known)
@@ -156,6 +158,34 @@ def test_a_signal_is_ranked_by_and_a_class_is_filtered(page: Page) -> None:
     page.goto(f"{JOB}/understand?ask=classes")
     page.get_by_role("row", name=re.compile("^dog")).get_by_role("link", name="mislabeled").click()
     expect(page).to_have_url(f"{page.url.split('#')[0]}#/jobs/job_1/suspects?label=dog&verdict=mislabeled")
+
+
+def test_each_other_problem_leads_to_its_samples(page: Page) -> None:
+    page.goto(f"{JOB}/understand?ask=issues")
+    copies = page.get_by_role("article").filter(has=page.get_by_role("heading", name="Samples that repeat 6 samples"))
+    expect(copies.get_by_role("listitem")).to_have_count(3)
+    expect(copies.get_by_role("listitem").first).to_have_text(re.compile(r"row-0\s+cat\s*row-1\s+cat"))
+    expect(page.get_by_role("region", name="Looked for and not found").get_by_role("listitem")).to_have_count(6)
+    expect(page.get_by_role("region", name="Not looked for")).to_contain_text("This job holds no sample out.")
+    copies.get_by_role("link", name="row-4", exact=True).click()
+    expect(page).to_have_url(f"{page.url.split('#')[0]}#/jobs/job_1/suspects?sample=row-4")
+
+
+def test_it_says_how_to_tell_who_labelled_where_nobody_is_known(page: Page) -> None:
+    page.goto(f"{JOB}/understand?ask=annotators")
+    expect(page.get_by_role("heading", name="Nobody is known who labelled")).to_be_visible()
+
+
+def test_people_who_labelled_are_compared(page: Page, services: Services) -> None:
+    given = [(row["index"], row["given_label"], row["verdict"]) for row in seen(services)]
+    votes = [(index, "Zoë" if verdict == "mislabeled" else "Ann", label) for index, label, verdict in given]
+    with VoteFile(services.blobs.votes("ds_1")) as file:
+        file.add(table_of(sorted(votes)))
+    page.goto(f"{JOB}/understand?ask=annotators")
+    wrong = sum(who == "Zoë" for _, who, _ in votes)
+    rows = page.get_by_role("row")
+    expect(rows.nth(1)).to_contain_text(re.compile(rf"Zoë\s+more than chance\s*{wrong}\s*{wrong}"))
+    expect(rows.nth(2)).to_contain_text(re.compile(rf"Ann\s*{ROWS - wrong}\s*0"))
 
 
 @pytest.mark.parametrize("ask", QUESTIONS)

@@ -9,6 +9,8 @@ export type SampleMap = Schemas["SampleMapView"];
 export type CutOffs = Schemas["CutOffList"];
 export type CutOff = Schemas["CutOffView"];
 export type ClassHealth = Schemas["ClassHealthView"];
+export type Issue = Schemas["IssueView"];
+export type Annotator = Schemas["AnnotatorView"];
 export type DetectionCurve = Schemas["DetectionCurve"];
 
 const of = (id: string) => ({ job_id: id });
@@ -25,6 +27,11 @@ export const getCutOffs = (id: string, by: string) =>
   data(api.GET("/jobs/{job_id}/cut-offs", { params: { path: of(id), query: { by } } }));
 
 export const listClasses = (id: string) => data(api.GET("/jobs/{job_id}/classes", { params: { path: of(id) } }));
+
+export const listIssues = (id: string, limit: number) =>
+  data(api.GET("/jobs/{job_id}/issues", { params: { path: of(id), query: { limit } } }));
+
+export const listAnnotators = (id: string) => data(api.GET("/jobs/{job_id}/annotators", { params: { path: of(id) } }));
 
 export const getPlantedErrors = (id: string, signals: string[], kind?: string) =>
   data(
