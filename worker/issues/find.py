@@ -44,15 +44,17 @@ def find_issues(
     features: Float[Tensor, "n w"] | None,
     guess: Int[Tensor, " n"] | None,
     seed: int,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """What is wrong beside the labels of the training samples `rows`, as it is kept of a job.
 
     `planted` are inputs and labels as they were ranked, `features` what the model sees of the samples at its first checkpoint, and None where
     that is not known. `guess` is the class of each by a guess that has not seen its label. `reference_rows` are rows of `reference`, or of the dataset where that is None. `seed` decides by which rows neighbours are searched.
+    So many `threads` decode images; the answer is the same.
     """
     trained = _training_samples(dataset, rows, planted)
     answers = _of_inputs(trained, held_out(dataset, rows, reference_rows, reference))
-    answers += _of_contents(trained, planted, seed)
+    answers += _of_contents(trained, planted, seed, threads)
     answers.append(_of_columns(trained, planted, guess))
     answers.append(order(planted.labels, len(dataset.header.classes), features, by_name=_has_paths(dataset)))
     places = {name: place for place, name in enumerate(ISSUE_TYPES)}
@@ -77,7 +79,7 @@ def _of_inputs(samples: TrainingSamples | None, held: Sequence[HeldOut]) -> Answ
     return [contradicting_duplicates(samples, sets), exact_duplicates(samples, sets), leakage(samples, compared)]
 
 
-def _of_contents(samples: TrainingSamples | None, planted: PlantedData, seed: int) -> Answers:
+def _of_contents(samples: TrainingSamples | None, planted: PlantedData, seed: int, threads: int) -> Answers:
     """What texts and images alone can be examined for. What was planted has numbers of words or pixels, and is in no file."""
     modality = None if samples is None else samples.dataset.header.modality
     no_text, no_image = (
@@ -90,7 +92,7 @@ def _of_contents(samples: TrainingSamples | None, planted: PlantedData, seed: in
     places = np.flatnonzero(~inputs_are_planted(planted))
     if modality == "text":
         return [*_of_texts(samples, places), no_image]
-    return [*_of_images(samples, places, seed), no_text]
+    return [*_of_images(samples, places, seed, threads), no_text]
 
 
 def _of_texts(samples: TrainingSamples, places: Rows) -> Answers:
@@ -104,8 +106,8 @@ def _of_texts(samples: TrainingSamples, places: Rows) -> Answers:
     return [near_duplicates(samples, sets), text_faults(samples, texts, places)]
 
 
-def _of_images(samples: TrainingSamples, places: Rows, seed: int) -> Answers:
-    looks = looks_of(samples.dataset, samples.rows.numpy()[places])
+def _of_images(samples: TrainingSamples, places: Rows, seed: int, threads: int) -> Answers:
+    looks = looks_of(samples.dataset, samples.rows.numpy()[places], threads)
     seen = np.isin(places, different_inputs(samples, places)) & ~looks.blank
     sets = [places[seen][one] for one in near_image_sets(looks.thumbnails[seen], seed)]
     return [near_duplicates(samples, sets), image_faults(samples, looks, places)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+import torch
 from opentelemetry.trace import StatusCode, get_current_span
 
 from service.domain.auto import from_scratch, with_network
@@ -185,6 +186,7 @@ def _issues(attempt: JobAttempt, found: ScoredJob) -> dict[str, Any]:
     samples, measured, other = found.samples, found.scored.measurements, attempt.job.reference_dataset_id
     reference = None if other is None else open_canonical(attempt.blobs.canonical(other))
     features = measured.position.features if isinstance(measured, Measurements) else None
+    threads = torch.get_num_threads()
     with one_thread():
         return find_issues(
             attempt.dataset,
@@ -195,6 +197,7 @@ def _issues(attempt: JobAttempt, found: ScoredJob) -> dict[str, Any]:
             features,
             held_out_guess(measured),
             found.spec.training.seed,
+            threads,
         )
 
 

@@ -32,10 +32,10 @@ def scenes(seed: int, count: int = 60, height: int = 48, width: int = 64) -> lis
     return found
 
 
-def found(path: Path, files: Sequence[bytes]) -> dict[str, dict[str, Any]]:
+def found(path: Path, files: Sequence[bytes], threads: int = 1) -> dict[str, dict[str, Any]]:
     dataset = canonical(path / "d", "image", {"image": ("image", list(files))})
     rows = torch.arange(len(files))
-    answer = find_issues(dataset, rows, plant((), dataset.labels, 3, []), rows[:0], None, None, None, 0)
+    answer = find_issues(dataset, rows, plant((), dataset.labels, 3, []), rows[:0], None, None, None, 0, threads)
     return {one["type"]: one for one in answer["items"]}
 
 
@@ -44,6 +44,12 @@ def test_nothing_is_found_in_ordinary_images(tmp_path: Path, seed: int) -> None:
     answer = found(tmp_path, [encoded(one) for one in scenes(seed)])
     for name in ("near_duplicates", "images"):
         assert (answer[name]["found"], answer[name]["score"], answer[name]["samples"]) == (False, 0, [])
+
+
+def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
+    files = [encoded(one) for one in scenes(0, count=200)]
+    files[150], files[170] = files[30], encoded(scenes(0, count=1)[0] // 8)
+    assert found(tmp_path, files, threads=3) == found(tmp_path, files)
 
 
 def test_each_fault_is_found_and_named(tmp_path: Path) -> None:
