@@ -72,6 +72,8 @@ _LONG = (
     "tests/unit/worker/test_worker_start.py",
 )
 _LONG_S = 900  # after which one of them hangs; a campaign of faults takes more than five minutes on a busy machine
+# Their servers take predictions and annotations one by one: four minutes of them on a slow machine.
+_TOOLS = ("tests/label_studio/", "tests/doccano/")
 _NOT_LONG = ("tests/browser/test_page_whole_job.py::test_a_table_", "tests/integration/test_review_loop.py")
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
 # networks that are exported once.
@@ -112,6 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_LONG) and not item.nodeid.startswith(_NOT_LONG):
             item.add_marker("long")
+            item.add_marker(pytest.mark.timeout(_LONG_S))
+        if item.nodeid.startswith(_TOOLS):
             item.add_marker(pytest.mark.timeout(_LONG_S))
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")

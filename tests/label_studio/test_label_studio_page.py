@@ -12,7 +12,7 @@ from tests.label_studio.tool import Tool, numbers
 
 pytestmark = pytest.mark.label_studio
 
-_PATIENCE_MS = 120_000  # the tool takes predictions one by one
+_PATIENCE_MS = 240_000  # the tool takes predictions one by one
 
 
 def test_suspects_are_sent_and_taken_out_of_the_queue_in_the_tool_by_the_buttons_of_the_page(
