@@ -72,7 +72,7 @@ _LONG = (
     "tests/unit/worker/test_worker_start.py",
 )
 _LONG_S = 900  # after which one of them hangs; a campaign of faults takes more than five minutes on a busy machine
-# Their servers take predictions and annotations one by one: four minutes of them on a slow machine.
+# Their servers take predictions one by one. On a slow machine one test takes four minutes.
 _TOOLS = ("tests/label_studio/", "tests/doccano/")
 _NOT_LONG = ("tests/browser/test_page_whole_job.py::test_a_table_", "tests/integration/test_review_loop.py")
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and

@@ -50,7 +50,7 @@ def find_issues(
 
     `planted` are inputs and labels as they were ranked, `features` what the model sees of the samples at its first checkpoint, and None where
     that is not known. `guess` is the class of each by a guess that has not seen its label. `reference_rows` are rows of `reference`, or of the dataset where that is None. `seed` decides by which rows neighbours are searched.
-    So many `threads` decode images; the answer is the same.
+    `threads` is the number of threads that decode images. It does not change the answer.
     """
     trained = _training_samples(dataset, rows, planted)
     answers = _of_inputs(trained, held_out(dataset, rows, reference_rows, reference))

@@ -1,7 +1,7 @@
 """What is compared: inputs of the samples of a job, as fingerprints, and the samples that it holds out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -110,9 +110,7 @@ class TrainingSamples:
     def sample(self, place: int, group: int | None = None, detail: str | None = None) -> IssueSample:
         """The sample at a place of `rows`, with the label that it was ranked with."""
         found = _sample(self.dataset, int(self.rows[place]), "training", group, detail)
-        return IssueSample(
-            found.id, found.index, self.dataset.header.classes[self.labels[place]], "training", group, detail
-        )
+        return replace(found, label=self.dataset.header.classes[self.labels[place]])
 
 
 def _sample(source: Canonical, row: int, part: str, group: int | None, detail: str | None) -> IssueSample:

@@ -17,7 +17,7 @@ def different_inputs(samples: TrainingSamples, looked_at: Rows) -> Rows:
 
 
 def near_duplicates(samples: TrainingSamples, sets: Sequence[Rows]) -> DataIssue:
-    """Sets of places of samples that are nearly the same, each input once. Score: share of the samples that are nearly as an earlier one, 0 to 1."""
+    """Sets of places of samples that are nearly the same, each input once. Score: share of the samples that are nearly the same as an earlier one, 0 to 1."""
     flagged, more = sum(len(one) for one in sets), sum(len(one) - 1 for one in sets)
     detail = "No sample is nearly the same as another one."
     if sets:

@@ -76,7 +76,7 @@ def listed(samples: TrainingSamples, sets: Sequence[Rows]) -> list[IssueSample]:
 
 
 def differ(labels: npt.NDArray[np.int64]) -> bool:
-    """Whether some of the labels is not as the others."""
+    """Whether the labels are not all the same."""
     return bool((labels != labels[0]).any())
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class LabelledLine:
     number: int
     index: int
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
         """The classes that it names, each once."""
         return list(dict.fromkeys(_LABEL.findall(self.text)))
@@ -41,7 +42,7 @@ class LabelledLine:
         """The text without its labels."""
         return " ".join(_LABEL.sub("", self.text).split())
 
-    @property
+    @cached_property
     def fault(self) -> str:
         """Why it is no sample; empty for one."""
         if bad := BAD_BYTES.search(self.text):
@@ -91,13 +92,12 @@ def labelled_lines(path: Path, encoding: str) -> Iterator[LabelledLine | str]:
 def _batches(path: Path, encoding: str) -> Iterator[Batch]:
     lines = (line for line in labelled_lines(path, encoding) if isinstance(line, LabelledLine))
     while some := list(_of_size(lines)):
-        faults = [line.fault for line in some]
         yield _batch(
-            [line for line, fault in zip(some, faults, strict=True) if not fault],
+            [line for line in some if not line.fault],
             [
-                SkippedRow(index=line.index, where=f"line {line.number}", reason=fault)
-                for line, fault in zip(some, faults, strict=True)
-                if fault
+                SkippedRow(index=line.index, where=f"line {line.number}", reason=line.fault)
+                for line in some
+                if line.fault
             ],
         )
 
