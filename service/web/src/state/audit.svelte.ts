@@ -1,7 +1,7 @@
 // An audit as one person reviews it: the samples to review next, and what all reviews have measured so far.
 
 import { drawSamples, getAudit, type Audit, type AuditItem, type AuditMoment, type LabelAudit } from "$/api/audits";
-import { isRefused, type Refused } from "$/api/client";
+import { isRefused, Refused } from "$/api/client";
 import type { Job } from "$/api/types";
 import { ReviewQueue } from "./queue.svelte";
 import { reviewer } from "./reviewer.svelte";
@@ -100,11 +100,11 @@ export class AuditRun {
         count = Math.min(count + BATCH, MOST);
       }
     } catch (error) {
-      if (isRefused(error)) {
-        this.refusal = error;
-        // Where no sample is left to look at, its place says so.
-        if (this.items.length) toasts.fail(error);
-      } else if (!this.#isClosed) this.#redrawing = setTimeout(() => void this.draw(), LOST_MS);
+      // What a quota refuses is asked for again, too; until then its words say why there is no sample.
+      if (error instanceof Refused && error.status < 500) this.refusal = error;
+      if (!isRefused(error)) this.#redrawLater();
+      // Where no sample is left to look at, its place says so.
+      else if (this.items.length) toasts.fail(error);
     } finally {
       this.isDrawing = false;
     }
@@ -136,6 +136,10 @@ export class AuditRun {
     clearTimeout(this.#later);
     clearTimeout(this.#redrawing);
     this.queue.close();
+  }
+
+  #redrawLater(): void {
+    if (!this.#isClosed) this.#redrawing = setTimeout(() => void this.draw(), LOST_MS);
   }
 
   #after(milliseconds: number): void {
