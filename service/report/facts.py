@@ -128,6 +128,16 @@ class Planted:
 
 
 @dataclass(frozen=True)
+class DataProblem:
+    """What is wrong in the data beside its labels: of how many samples, 0 for the data as a whole, and the first of them."""
+
+    title: str
+    detail: str
+    flagged: int
+    samples: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Reviewed:
     """The reviews so far: of all ranked samples, and of the flagged ones alone.
 
@@ -163,6 +173,7 @@ class Facts:
     mislabeled: Ranking
     anomalous: Ranking  # without the entries of `mislabeled`
     groups: Sequence[Group]
+    problems: Sequence[DataProblem]
     reviewed: Reviewed
     signals: Sequence[SignalFacts]
     planted: Sequence[Planted]

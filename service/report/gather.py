@@ -7,11 +7,13 @@ import sqlalchemy as sa
 
 from service.domain.confidence import told_confidence
 from service.domain.dataset import DatasetInfo
+from service.domain.issue import ISSUES
+from service.domain.issue import SUMMARY as ISSUES_FOUND
 from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_rank
 from service.domain.review import Outcome
 from service.domain.signal import HEADLINES, SIGNALS
 from service.report.entries import entries, group, load_samples
-from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
+from service.report.facts import DataProblem, Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
 from service.report.wording import VERDICTS
 from service.services import Services
 from service.store import datasets, job_events, outcomes, rankings, reviews, tallies
@@ -69,6 +71,7 @@ def gather(services: Services, job: Job, dataset: DatasetInfo, verified: int) ->
         verdicts=dict(columns.counts),
         **ranked,
         groups=[group(one, samples) for one in groups],
+        problems=_problems(summaries.get(ISSUES_FOUND, {})),
         signals=[_signal(name, summaries[name]) for name in SIGNALS if name in summaries],
         planted=_planted(summaries),
         **aggregates,
@@ -118,6 +121,20 @@ def _groups(summaries: Mapping[str, Mapping[str, Any]], shown: Collection[int]) 
         shown |= {*positions}
         found.append({**one, "positions": positions})
     return found
+
+
+def _problems(issues: Mapping[str, Any]) -> list[DataProblem]:
+    """The issues of which something was found."""
+    return [
+        DataProblem(
+            title=ISSUES[one["type"]].title,
+            detail=one["detail"],
+            flagged=one["flagged"],
+            samples=[sample["id"] for sample in one["samples"][:_MEMBERS]],
+        )
+        for one in issues.get("items", [])
+        if one["found"]
+    ]
 
 
 def _in_order(found: Sequence[tallies.ClassTally], classes: Sequence[str]) -> list[tallies.ClassTally]:

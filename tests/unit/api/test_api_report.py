@@ -19,7 +19,7 @@ from service.report.gather import gather
 from service.services import Services
 from service.store import datasets, job_events, jobs, rankings
 from service.store.jobs import Job
-from tests.builders import NOON, add_dataset, add_finished, add_job, finish, form, image_zip, ranking_of
+from tests.builders import NOON, add_dataset, add_finished, add_job, finish, form, image_zip, kept_issues, ranking_of
 from tests.pages import read
 from tests.unit.api.reports import ROWS, URL, html, markdown, plant, rows_of
 
@@ -239,9 +239,26 @@ def test_a_job_that_knows_little_has_a_short_report(client: httpx.Client, servic
     with services.database.write() as connection:
         rankings.save_summaries(connection, "job_2", {})
     page = show(client, "/jobs/job_2/report")
-    for title in ("Groups that stand apart", "Planted errors", "Signals", "More labels to check"):
+    for title in (
+        "Groups that stand apart",
+        "Other problems of the data",
+        "Planted errors",
+        "Signals",
+        "More labels to check",
+    ):
         assert title not in page.text
     assert len(rows_of(page)) == 3
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_what_was_found_beside_labels_is_told(client: httpx.Client, services: Services, show: Any) -> None:
+    with services.database.write() as connection:
+        rankings.save_summaries(connection, "job_1", {"issues": kept_issues()})
+    page = show(client, URL)
+    (found,) = [table for table in page.tables if table[0][0] == "Problem"]
+    assert [[" ".join(cell.split()) for cell in row] for row in found[1:]] == [
+        ["Samples that repeat", "6", "Copies.", "row-0, row-1, row-2, row-3, row-4"]
+    ]
 
 
 def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, services: Services) -> None:
