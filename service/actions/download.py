@@ -144,6 +144,7 @@ def _edits(
         ),
         columns=columns,
         added=added,
+        copies=tuple(info.inferred.label_copies),
     )
 
 

@@ -238,6 +238,10 @@ class Inferred(Frozen):
     label_candidates: list[str] = Field(
         default_factory=list, description="Columns that may be the label, the likeliest first, where it was guessed."
     )
+    label_copies: list[str] = Field(
+        default_factory=list,
+        description="Columns that say the label in other words in every row. In a corrected upload they change with it.",
+    )
     format: str = Field(description='How the file was read: "csv, delimiter semicolon, encoding utf-16".')
 
 

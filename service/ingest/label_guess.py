@@ -30,6 +30,7 @@ _WEAK_NAMES = frozenset((
 ))  # fmt: skip
 _ENDINGS = frozenset(("label", "class", "target", "category", "sentiment", "emotion", "intent", "diagnosis", "outcome"))
 _WEAK_ENDINGS = frozenset(("type", "status", "disease", "tomorrow"))
+_IN_WORDS = re.compile(r"(?i)(class|label|target|category|species)[_\s.-]?(name|text|title)")
 _NUMBERED = re.compile(r"(?i)(class|label|target|category|species)[_\s.-]?(id|idx|index|no|num|code)")
 _WORDS = re.compile(r"[\s_.-]+")
 _TRUTHS = (
@@ -60,6 +61,10 @@ class LabelGuess:
     def candidates(self) -> list[str]:
         """The guess and the others; empty where there were no others."""
         return [self.name, *self.others] if self.others else []
+
+    def without(self, copies: Sequence[str]) -> "LabelGuess":
+        """The same guess, but for columns that say the same as the label: whichever is taken, the samples are the same."""
+        return LabelGuess(self.name, tuple(name for name in self.others if name not in copies))
 
     def warnings(self) -> list[ClientWarning]:
         """A warning where another column may be the label."""
@@ -110,6 +115,7 @@ def _named(free: dict[str, ColumnCounts], rows: int) -> tuple[list[str], list[st
     sure = [by_name[name] for name in _SURE_NAMES if name in by_name]
     strong = [by_name[name] for name in _KNOWN_NAMES if name in by_name and name not in _WEAK_NAMES]
     strong += [name for name in free if _ending(name) in _ENDINGS]
+    strong += [name for name in free if _IN_WORDS.fullmatch(name.strip())]
     strong += [name for name in free if _NUMBERED.fullmatch(name.strip())]
     weak = [by_name[name] for name in _KNOWN_NAMES if name in by_name and name in _WEAK_NAMES]
     weak += [name for name in free if _ending(name) in _WEAK_ENDINGS]

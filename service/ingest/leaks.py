@@ -105,7 +105,10 @@ def _says_something(one: Leak) -> bool:
 
 def left_out(found: Iterable[Leak], label: str) -> dict[str, LeftOut]:
     """The leaks that are not learnt from: the copies of the label."""
-    why = f"it says the label {label!r} in other words, in every row; name it in spec.features to learn from it"
+    why = (
+        f"it says the label {label!r} in other words, in every row; a corrected file changes it with the label; "
+        "name it in spec.features to learn from it"
+    )
     return {one.name: LeftOut("label_leak", why) for one in found if one.is_copy}
 
 

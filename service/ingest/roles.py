@@ -84,12 +84,15 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     others = [column for column in columns.values() if column.name not in roles]
     left_out = _not_asked_for(others, spec) | annotators.others_left_out(who, annotator)
     free = [column for column in others if column.name not in left_out]
-    warnings: list[ClientWarning] = [*source.warnings, *guess.warnings(), *reading.warnings]
     asked = {*(spec.features or ()), *spec.kinds}
-    suspects = [one for one in free if one.name not in asked and not _uselessness(one, survey, spec)]
+    # What the client leaves out may be a copy of the label, too, which a corrected file keeps in step.
+    suspects = [one for one in others if one.name not in asked and not _uselessness(one, survey, spec)]
     found = leaks.find_leaks(source, label, reading, suspects, survey.rows, words)
+    copies = [one.name for one in found if one.is_copy]
+    guess = guess.without(copies)
+    warnings: list[ClientWarning] = [*source.warnings, *guess.warnings(), *reading.warnings]
     conventions = conventions_of(columns.values(), source.delimiter, spec)
-    left_out |= leaks.left_out(found, label)
+    left_out = leaks.left_out(found, label) | left_out
     modality, inputs = _inputs(free, survey, spec, source, conventions, left_out)
     learnt = {one.name for one in inputs}
     warnings += leaks.leak_warnings([one for one in found if one.name in learnt], label)
@@ -103,6 +106,7 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         modality=modality if spec.modality == "auto" else None,
         group_candidates=[] if spec.group else [one.name for one in others if groups.is_group(one)],
         label_candidates=guess.candidates,
+        label_copies=copies,
         format=source.format,
     )
     return Plan(

@@ -64,11 +64,12 @@ class _Changed:
     """A table with other labels and fewer rows."""
 
     def __init__(
-        self, schema: Any, place: int, edits: Edits, spelt: Mapping[str, Any], batches: Callable[[], Iterable[Any]]
+        self, schema: Any, edits: Edits, spelt: Mapping[int, Mapping[str, Any]], batches: Callable[[], Iterable[Any]]
     ) -> None:
+        """`spelt` has the value of each new class by place of the column that says it."""
         for name in edits.columns:
             schema = schema.append(pa.field(name, pa.string()))
-        self.schema, self._place, self._edits, self._spelt, self._batches = schema, place, edits, spelt, batches
+        self.schema, self._edits, self._spelt, self._batches = schema, edits, spelt, batches
 
     def batches(self) -> Iterator[Any]:
         """The batches that have rows left."""
@@ -80,13 +81,12 @@ class _Changed:
     def _one(self, batch: Any, start: int) -> Iterator[Any]:
         edits, positions = self._edits, range(start, start + batch.num_rows)
         columns = batch.columns
-        if any(index in edits.labels for index in positions):
-            values = columns[self._place].to_pylist()
+        for place, spelt in self._spelt.items() if any(index in edits.labels for index in positions) else ():
             new = [
-                self._spelt[edits.labels[index]] if index in edits.labels else value
-                for index, value in zip(positions, values, strict=True)
+                spelt[edits.labels[index]] if index in edits.labels else value
+                for index, value in zip(positions, columns[place].to_pylist(), strict=True)
             ]
-            columns[self._place] = as_type(new, columns[self._place].type)
+            columns[place] = as_type(new, columns[place].type)
         added = [edits.values(index) for index in positions] if edits.columns else []
         columns += [pa.array([row[number] for row in added], pa.string()) for number in range(len(edits.columns))]
         changed = pa.RecordBatch.from_arrays(columns, schema=self.schema)
@@ -104,7 +104,8 @@ def as_type(values: list[Any], kind: Any) -> Any:
 
 
 def _changed(schema: Any, label: str, edits: Edits, batches: Callable[[], Iterator[Any]]) -> _Changed:
-    place = distinct_names(schema.names)[0].index(label)
+    names = distinct_names(schema.names)[0]
+    place = names.index(label)
     numbers = class_names(schema).get(schema.names[place])
     kind = schema.field(place).type
     if numbers is not None and pa.types.is_integer(kind):
@@ -116,7 +117,12 @@ def _changed(schema: Any, label: str, edits: Edits, batches: Callable[[], Iterat
             spelt[name] = as_type([name], kind)[0].as_py() if numbers is None else numbers.index(name)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError) as error:
             raise no_form(f"the column {label!r} is {kind} and has no value for the class {name!r}") from error
-    return _Changed(schema, place, edits, spelt, batches)
+    copies: dict[int, dict[str, Any]] = {}
+    for copy in map(names.index, edits.copies):
+        copies[copy] = dict.fromkeys(edits.labels.values()) | spellings(_labels(batches(), copy), edits)
+        if None in copies[copy].values() and not schema.field(copy).nullable:
+            raise no_form(f"the column {names[copy]!r} says the label too, and may not be empty for a new class")
+    return _Changed(schema, edits, {place: spelt, **copies}, batches)
 
 
 def _labels(batches: Iterable[Any], place: int) -> Iterator[tuple[int, Any]]:

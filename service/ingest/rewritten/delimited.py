@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from service.domain.errors import SuspectsError
@@ -27,24 +28,21 @@ def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edi
     Rows that could not be read are left as they are. Raises Conflict where a class or a column cannot be written so.
     """
     encoding, form = table_form(upload)
-    if edits.columns and not form.header:
-        raise no_form("columns cannot be added to a table without a header: nothing would say what they are")
-    if edits.columns and (form.delimiter == SPACES or form.width != len(form.header)):
-        raise no_form("columns cannot be added to a table whose rows are wider than its header, or aligned by spaces")
-    place = form.names.index(label)
+    _check_room(form, edits)
     written = written_as(upload.path, encoding.name)
-    rows = raw_rows(upload.path, encoding, form)
-    labels = (
-        (row.index, _spelling(row, place, form)) for row in rows if row.index is not None and len(row.values) > place
-    )
-    spelt = {name: _Spelling(name) for name in edits.labels.values()} | spellings(labels, edits)
-    for one in spelt.values():
-        written.check(one.value)
+    places = [form.names.index(name) for name in (label, *edits.copies)]
+    spelt = {place: spellings(_written(upload, encoding, form, place), edits) for place in places}
+    for name in edits.labels.values():
+        written.check(spelt[places[0]].setdefault(name, _Spelling(name)).value)
 
     def text_of(row: RawRow) -> str:
         if row.index is None or row.index not in edits.labels:
             return row.text
-        return _relabelled(row, place, spelt[edits.labels[row.index]], encoding, form)
+        name = edits.labels[row.index]
+        for place in places:
+            if place < len(row.values):
+                row = _relabelled(row, place, spelt[place].get(name, _EMPTY), encoding, form)
+        return row.text
 
     def pieces() -> Iterator[bytes]:
         yield written.mark
@@ -55,11 +53,28 @@ def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edi
     return pieces()
 
 
+def _check_room(form: TableForm, edits: Edits) -> None:
+    if edits.columns and not form.header:
+        raise no_form("columns cannot be added to a table without a header: nothing would say what they are")
+    if edits.columns and (form.delimiter == SPACES or form.width != len(form.header)):
+        raise no_form("columns cannot be added to a table whose rows are wider than its header, or aligned by spaces")
+
+
 class _Spelling(NamedTuple):
     """How a table writes a class: the value, and the text of its cell where that says more, quotes included."""
 
     value: str
     cell: str | None = None
+
+
+_EMPTY = _Spelling("")  # of a class that no row says in the column
+
+
+def _written(upload: Upload, encoding: TextEncoding, form: TableForm, place: int) -> Iterator[tuple[int, _Spelling]]:
+    """How each row writes its value of a column, by position."""
+    for row in raw_rows(upload.path, encoding, form):
+        if row.index is not None and len(row.values) > place:
+            yield row.index, _spelling(row, place, form)
 
 
 def _spelling(row: RawRow, place: int, form: TableForm) -> _Spelling:
@@ -71,7 +86,7 @@ def _spelling(row: RawRow, place: int, form: TableForm) -> _Spelling:
     return _Spelling(value, body[start:stop].strip() or None)
 
 
-def _relabelled(row: RawRow, place: int, label: _Spelling, encoding: TextEncoding, form: TableForm) -> str:
+def _relabelled(row: RawRow, place: int, label: _Spelling, encoding: TextEncoding, form: TableForm) -> RawRow:
     """The row with another label, and else as it was; the first way to write it so of which the same values are read."""
     body = row.text.rstrip(_ENDS)
     end = row.text[len(body) :]
@@ -83,8 +98,8 @@ def _relabelled(row: RawRow, place: int, label: _Spelling, encoding: TextEncodin
                 text = f"{body[:start]}{cell}{body[stop:]}{end}"
                 found = _values(text, encoding, form)
                 if [*found[:place], *(one.strip() for one in found[place : place + 1]), *found[place + 1 :]] == values:
-                    return text
-    return f"{_line(values, form)}{end}"
+                    return replace(row, text=text, values=values)
+    return replace(row, text=f"{_line(values, form)}{end}", values=values)
 
 
 def _values(text: str, encoding: TextEncoding, form: TableForm) -> list[str]:

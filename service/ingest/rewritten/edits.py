@@ -20,7 +20,8 @@ class Edits:
 
     `labels` has the new class by position in the upload, `removed` the positions that go. `ids` names the samples that either
     is about, for uploads whose records have ids. `kept` yields position and class of the samples that stay as they are, in the
-    order of the upload. `columns` are to be added, with the values `added` of the rows that somebody looked at.
+    order of the upload. `columns` are to be added, with the values `added` of the rows that somebody looked at. `copies` are
+    columns that say the label in other words and change with it; where no row says a class in them, they are emptied.
     """
 
     labels: Mapping[int, str]
@@ -29,6 +30,7 @@ class Edits:
     kept: Callable[[], Iterator[tuple[int, str]]]
     columns: tuple[str, ...] = ()
     added: Mapping[int, tuple[str | None, ...]] | None = None
+    copies: tuple[str, ...] = ()
 
     def values(self, index: int | None) -> tuple[str | None, ...]:
         """The values of the added columns for the row at a position; of no row for None."""

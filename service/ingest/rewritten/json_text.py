@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -22,9 +22,12 @@ Edit = Callable[[int, str], str | None]
 
 def rewrite_json_lines(upload: Upload, _source: RowSource, label: str, edits: Edits) -> Iterator[bytes]:
     """The lines in pieces, with another label or without those that go; blank lines and broken ones as they stand."""
-    labels = ((index, _value_at(_held(text), label)) for index, text in json_lines(upload) if index is not None)
+
+    def objects() -> Iterator[tuple[int, Any]]:
+        return ((index, _held(text)) for index, text in json_lines(upload) if index is not None)
+
     escaped = not encoding_of(upload.path).startswith("utf")
-    return edited_lines(upload, _edit(label, edits, spellings(labels, edits), escaped=escaped))
+    return edited_lines(upload, _edit(label, edits, objects, escaped=escaped))
 
 
 def rewrite_json_array(upload: Upload, _source: RowSource, label: str, edits: Edits) -> Iterator[bytes]:
@@ -36,10 +39,12 @@ def rewrite_json_array(upload: Upload, _source: RowSource, label: str, edits: Ed
     section = array_section(upload.path, encoding)
     if section is None:
         raise no_form("this JSON has its columns one after the other and not an array of objects")
-    found = (value for name, _, value in pieces(upload.path, encoding) if name == section)
-    labels = ((index, _value_at(value, label)) for index, value in enumerate(found))
+
+    def objects() -> Iterator[tuple[int, Any]]:
+        return enumerate(value for name, _, value in pieces(upload.path, encoding) if name == section)
+
     escaped = not encoding.startswith("utf")
-    return edited_array(upload, section, _edit(label, edits, spellings(labels, edits), escaped=escaped))
+    return edited_array(upload, section, _edit(label, edits, objects, escaped=escaped))
 
 
 def edited_array(upload: Upload, section: str, edit: Edit) -> Iterator[bytes]:
@@ -74,13 +79,22 @@ def json_lines(upload: Upload) -> Iterator[tuple[int | None, str]]:
             yield (next(positions) if line.strip() else None), line
 
 
-def _edit(label: str, edits: Edits, spelt: dict[str, Any], *, escaped: bool) -> Edit:
+def _edit(label: str, edits: Edits, objects: Callable[[], Iterable[tuple[int, Any]]], *, escaped: bool) -> Edit:
+    """The edit of one object. `objects` yields all of the upload with their positions, as often as it is asked."""
+
+    def spelt_at(column: str) -> dict[str, Any]:
+        return spellings(((index, _value_at(one, column)) for index, one in objects()), edits)
+
+    classes = edits.labels.values()
+    spelt = {label: {name: name for name in classes} | spelt_at(label)}
+    spelt |= {copy: dict.fromkeys(classes) | spelt_at(copy) for copy in edits.copies}
+
     def edit(index: int, text: str) -> str | None:
         if index in edits.removed:
             return None
         if index in edits.labels:
-            name = edits.labels[index]
-            text = with_value(text, label, spelt.get(name, name), escaped=escaped)
+            for column, values in spelt.items():
+                text = with_value(text, column, values[edits.labels[index]], escaped=escaped)
         for column, value in zip(edits.columns, edits.values(index), strict=True):
             text = with_value(text, column, value, escaped=escaped)
         return text

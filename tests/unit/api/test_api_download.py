@@ -63,6 +63,20 @@ def test_an_upload_comes_back_byte_for_byte_until_it_is_corrected(client: httpx.
     assert answer.headers["content-disposition"].startswith(f'attachment; filename="ships.{kind}"')
 
 
+@pytest.mark.parametrize("exclude", [[], ["port_code"]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_says_the_label_in_other_words_changes_with_it(
+    client: httpx.Client, services: Services, kind: str, exclude: list[str]
+) -> None:
+    rows = [{**row, "port_code": 10 + PORTS.index(row["port"])} for row in shipping(24)]
+    info = uploaded(client, table(rows, kind), f"ships.{kind}", label="port", exclude=exclude)
+    assert info["inferred"]["label_copies"] == ["port_code"]
+    made = corrected(client, services, info["id"], {"u4": "Malmö"})
+    again = uploaded(client, downloaded(client, made["id"]), f"corrected.{kind}", label="port", exclude=exclude)
+    assert again["inferred"]["label_copies"] == ["port_code"]
+    assert again["class_counts"] == {"Bergen": 7, "Malmö": 9, "Oslo": 8}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_corrected_upload_has_other_labels_and_fewer_rows_and_else_the_same(
     client: httpx.Client, services: Services, kind: str

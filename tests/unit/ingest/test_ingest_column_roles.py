@@ -214,6 +214,18 @@ def test_the_label_in_other_words_is_left_out_and_told(
     assert "told" in take(leaking(value), features=["told", "width"]).kinds
 
 
+@pytest.mark.parametrize("mark", [".", "_"])
+def test_classes_have_the_names_of_the_column_that_has_names(take: Take, mark: str) -> None:
+    outcome = take(
+        leaking(lambda label, _: NAMES[label]).replace("told,width,target", f"class{mark}name,width,class{mark}id")
+    )
+    assert outcome.found.inferred.label == f"class{mark}name"
+    assert outcome.found.inferred.label_copies == [f"class{mark}id"]
+    # Either column gives the same classes of samples: nobody is asked which it is.
+    assert outcome.found.inferred.label_candidates == []
+    assert "label_guessed" not in outcome.codes
+
+
 @pytest.mark.parametrize(
     "value",
     [

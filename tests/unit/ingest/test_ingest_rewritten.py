@@ -36,6 +36,7 @@ def rewrite(tmp_path: Path) -> Rewrite:
         removed: frozenset[int] = frozenset(),
         name: str = "data.csv",
         label: str = "kind",
+        copies: tuple[str, ...] = (),
     ) -> bytes:
         path, data = tmp_path / "upload", tmp_path / "data.parquet"
         path.write_bytes(content)
@@ -49,7 +50,7 @@ def rewrite(tmp_path: Path) -> Rewrite:
             changed = {*labels, *removed}
             return ((row["index"], classes[row["label"]]) for row in rows if row["index"] not in changed)
 
-        edits = Edits(labels, removed, {row["index"]: row["id"] for row in rows}, kept)
+        edits = Edits(labels, removed, {row["index"]: row["id"] for row in rows}, kept, copies=copies)
         return b"".join(rewritten(Original(path, name, spec), label, edits, Limits(), tmp_path))
 
     return written
@@ -253,6 +254,50 @@ def test_class_numbers_of_hugging_face_stay_numbers(rewrite: Rewrite, tmp_path: 
         assert file.metadata.row_group(0).column(1).compression == "GZIP"
     with pytest.raises(Conflict, match="no value for the class 'yew'"):
         rewrite((tmp_path / "t").read_bytes(), {2: "yew"}, frozenset(), "trees.parquet")
+
+
+CODED = "kind,code,note\noak,07,tall\nelm,x 1,\noak,07,old\nelm,x 1,far\n"
+
+
+def test_a_copy_of_the_label_in_a_table_changes_with_it(rewrite: Rewrite) -> None:
+    out = rewrite(CODED.encode(), {0: "elm", 1: "ash"}, copies=("code",)).decode()
+    assert out == "kind,code,note\nelm,x 1,tall\nash,,\noak,07,old\nelm,x 1,far\n"
+
+
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_a_copy_of_the_label_in_json_changes_with_it(rewrite: Rewrite, form: str) -> None:
+    rows = [{"text": f"tree {row}", "kind": {"id": row % 2, "name": ["oak", "elm"][row % 2]}} for row in range(4)]
+    lines = [json.dumps(row) for row in rows]
+    text = "\n".join(lines) if form == "lines" else f"[{', '.join(lines)}]"
+    name = "data.jsonl" if form == "lines" else "data.json"
+    out = rewrite(text.encode(), {0: "elm", 1: "ash"}, name=name, label="kind.name", copies=("kind.id",)).decode()
+    found = json.loads(out) if form == "array" else [json.loads(line) for line in out.splitlines()]
+    assert [row["kind"] for row in found] == [
+        {"id": 1, "name": "elm"},
+        {"id": None, "name": "ash"},
+        {"id": 0, "name": "oak"},
+        {"id": 1, "name": "elm"},
+    ]
+
+
+@pytest.mark.parametrize("is_nullable", [True, False])
+def test_a_copy_of_the_label_in_parquet_changes_with_it(rewrite: Rewrite, tmp_path: Path, is_nullable: bool) -> None:
+    fields = [("size", pa.int64()), ("kind", pa.string()), ("code", pa.int8())]
+    schema = pa.schema([pa.field(name, kind, nullable=is_nullable) for name, kind in fields])
+    columns = {"size": [1, 2, 3, 4], "kind": ["oak", "elm", "oak", "elm"], "code": [7, 9, 7, 9]}
+    pq.write_table(pa.table(columns, schema=schema), tmp_path / "trees.parquet")
+    content = (tmp_path / "trees.parquet").read_bytes()
+    out = rewrite(content, {0: "elm"}, name="trees.parquet", copies=("code",))
+    assert pq.read_table(pa.BufferReader(out)).to_pydict() == columns | {
+        "kind": ["elm", "elm", "oak", "elm"],
+        "code": [9, 9, 7, 9],
+    }
+    if is_nullable:
+        out = rewrite(content, {0: "ash"}, name="trees.parquet", copies=("code",))
+        assert pq.read_table(pa.BufferReader(out)).column("code").to_pylist() == [None, 9, 7, 9]
+    else:
+        with pytest.raises(Conflict, match="'code' says the label too"):
+            rewrite(content, {0: "ash"}, name="trees.parquet", copies=("code",))
 
 
 def test_a_form_that_cannot_be_written_says_what_works(rewrite: Rewrite) -> None:
