@@ -21,6 +21,7 @@ _DATASET: dict[str, Any] = {
         "modality": "tabular",
         "group_candidates": [],
         "label_candidates": [],
+        "label_copies": [],
         "format": "csv, delimiter comma, encoding utf-8",
     },
     "warnings": [
