@@ -141,6 +141,28 @@ def test_samples_that_are_not_handed_out_are_asked_for_when_the_person_says_so_o
     watched.refused.clear()
 
 
+def test_what_the_model_says_is_hidden_until_the_decision_for_who_wants_that(page: Page) -> None:
+    page.goto(COUNT)
+    page.get_by_label("Hide what the model says until I have decided").check()
+    page.get_by_role("button", name="Start reviewing").click()
+    shown(page, 1)
+    hidden = page.get_by_text("What the model says is hidden until you decide.")
+    told = page.get_by_text("The model would say")
+    for after in ("the start", "a reload"):
+        expect(hidden, after).to_be_visible()
+        expect(told).to_have_count(0)
+        expect(page.get_by_role("heading", name="What the model learned from it")).to_have_count(0)
+        expect(page.get_by_role("button", name="As suggested")).to_be_disabled()
+        page.reload()
+        shown(page, 1)
+    page.keyboard.press("r")
+    page.keyboard.press("k")
+    shown(page, 2)
+    expect(hidden).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(told).to_be_visible()
+
+
 def test_undo_gives_the_sample_back(page: Page, client: httpx.Client) -> None:
     page.goto(COUNT)
     page.get_by_role("button", name="Start reviewing").click()

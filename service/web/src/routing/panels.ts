@@ -30,6 +30,8 @@ export const loadSamplePanel = (): Promise<{ default: Component<SampleProps, { c
 export interface StageProps {
   sample: JobSample;
   job: Job;
+  /** Nothing is shown but the sample itself. */
+  isBlind?: boolean;
   onvisit: (id: string) => void;
 }
 
@@ -55,6 +57,8 @@ export interface QueueProps {
   isDone?: (id: string) => boolean;
   /** More items come as they are needed: how many there are in all is not known. */
   isOpenEnded?: boolean;
+  /** What the model says of a sample is hidden until the decision on it. */
+  isBlind?: boolean;
   /** Called with the place that is shown. */
   onplace?: (place: number) => void;
   intro?: Snippet;

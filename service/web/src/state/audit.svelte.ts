@@ -13,6 +13,7 @@ const SHORT = 6; // samples before the end at which more are asked for
 const GATHER_MS = 120;
 const WHOLE_MS = 5_000; // between two answers with their history, which take longer
 const LOST_MS = 4_000;
+const BLIND_KEY = "count-blind";
 const BROWSER_KEY = "browser";
 
 export class AuditRun {
@@ -28,6 +29,8 @@ export class AuditRun {
   isOver = $state(false);
   /** Why the service hands out nothing: it is asked again when the person says so. */
   refusal = $state.raw<Refused>();
+  /** What the model says of a sample is hidden until the decision on it, so that it sways nobody. */
+  isBlind = $state(localStorage.getItem(BLIND_KEY) !== null);
   readonly queue: ReviewQueue;
   #confirm: number | null = null; // what the next draws say, where it changes
   #wantsLabels = false;
@@ -108,6 +111,12 @@ export class AuditRun {
     } finally {
       this.isDrawing = false;
     }
+  }
+
+  decideBlind(wanted: boolean): void {
+    this.isBlind = wanted;
+    if (wanted) localStorage.setItem(BLIND_KEY, "yes");
+    else localStorage.removeItem(BLIND_KEY);
   }
 
   /** Says how many people must call a label wrong before it counts; from the next draws on. */
