@@ -117,9 +117,9 @@ class TableRows:
         if len(row) != form.width and not (form.trailing and len(row) == named):
             if stray:
                 return "a quote within quotes is not doubled, and the values cannot be told apart; double it"
-            return f"{len(row)} fields, {form.expected}"
+            return form.unexpected(len(row))
         if any(value.strip() for value in row[named:]):
-            return f"{len(row)} fields, {form.expected}"
+            return form.unexpected(len(row))
         if form.delimiter == "\t" and (more := _swallowed(row)):
             return f"a value that begins with a quote goes on to line {line + more}, over whole rows; double the quotes in it"
         if self.unsound and (bad := next(filter(None, map(BAD_BYTES.search, row)), None)):

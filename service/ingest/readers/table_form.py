@@ -68,11 +68,14 @@ class TableForm:
         """The mark around values."""
         return str(self.dialect.get("quotechar", '"'))
 
-    @property
-    def expected(self) -> str:
-        """What says how many fields a row has, for the reason of a row that has others."""
+    def unexpected(self, fields: int) -> str:
+        """Why a row with this number of fields is not read, and how to mend it."""
         named = self.width - self.trailing
-        return f"the header has {named}" if self.header else f"most rows have {named}"
+        expected = f"the header has {named}" if self.header else f"most rows have {named}"
+        if fields <= named or self.delimiter == SPACES:
+            return f"{fields} fields, {expected}"
+        delimiter = DELIMITERS.get(self.delimiter, repr(self.delimiter))
+        return f"{fields} fields, {expected}; write {self.quote} around a value that has a {delimiter} in it"
 
     @property
     def said(self) -> str:

@@ -70,7 +70,7 @@ def test_a_row_of_another_width_is_skipped_and_told_by_its_line(take: Take) -> N
     outcome = take('x,note,target\n1,"two\nlines",yes\n\n2,b\n3,c,no,extra\n4,d,no\n')
     assert [(row.index, row.where, row.reason) for row in outcome.skipped] == [
         (1, "line 5", "2 fields, the header has 3"),
-        (2, "line 6", "4 fields, the header has 3"),
+        (2, "line 6", '4 fields, the header has 3; write " around a value that has a comma in it'),
     ]
     assert outcome.table["index"] == [0, 3]
     assert outcome.table["id"] == ["row-0", "row-3"]

@@ -217,7 +217,9 @@ def test_delimiters_after_every_row_are_accepted_and_told(take: Take) -> None:
 
 def test_an_empty_value_too_many_in_one_row_is_still_a_fault(take: Take) -> None:
     outcome = take(plots() + "1.5,oak,dry,\n")
-    assert [row.reason for row in outcome.skipped] == ["4 fields, the header has 3"]
+    assert [row.reason for row in outcome.skipped] == [
+        '4 fields, the header has 3; write " around a value that has a comma in it'
+    ]
 
 
 @pytest.mark.parametrize("delimiter", [" ", "\t", ","])

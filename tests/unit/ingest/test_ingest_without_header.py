@@ -68,7 +68,7 @@ def test_no_row_is_taken_for_the_header_once_more(take: Take) -> None:
 def test_a_row_of_another_width_is_skipped_by_its_own_line_and_place(take: Take) -> None:
     outcome = take(ROWS.replace("1.5,elm,wet\n", "1.5,elm,wet,more\n", 1), header=False, label="column_3")
     assert [(row.index, row.where, row.reason) for row in outcome.skipped] == [
-        (1, "line 2", "4 fields, most rows have 3")
+        (1, "line 2", '4 fields, most rows have 3; write " around a value that has a comma in it')
     ]
     assert outcome.table["index"][:2] == [0, 2]
 
