@@ -4,6 +4,10 @@ import { plainly, refusalOf } from "./refusals";
 test("advice to send a field is no part of a text of the page", () => {
   expect(plainly("It is guessed; name it as spec.label.")).toBe("It is guessed");
   expect(plainly("spec.id names it")).toBe("as you said");
+  expect(plainly("it is a copy; name it in spec.features to learn from it: told")).toBe(
+    "it is a copy; choose “Learn from” to use it: told",
+  );
+  expect(plainly("Where they are, name them in spec.exclude")).toBe("Where they are, choose “Leave out” for them");
 });
 
 test("a kind of file that cannot be read says what it is, what to use, and what else there is", () => {

@@ -54,6 +54,11 @@ export const plainly = (text: string): string =>
     .replace(/^spec: \w+: /gm, "")
     .replace(/[^.;]*\bspec \{.*$/s, "")
     .replace(/; name it as spec\.[^;]*/g, "")
+    .replace(/\bname (it|them) in spec\.features to learn from it/g, "choose “Learn from” to use it")
+    .replace(
+      /\bname (it|them) in spec\.(features|exclude)/g,
+      (_, which: string, field: string) => `choose “${field === "exclude" ? "Leave out" : "Learn from"}” for ${which}`,
+    )
     .replace(/\bspec\.\w+ names it/g, "as you said")
     .replace(/\bspec\.\w+ does not name it/g, "you did not choose it")
     .replace(/\bset spec\.header to false\b/g, "say that the first line is a sample")
