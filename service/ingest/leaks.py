@@ -1,6 +1,6 @@
 """Columns that say the label in other words, found by their values together with the label's."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,20 +103,26 @@ def _says_something(one: Leak) -> bool:
     return agree and len(one.class_of) > 1 and len(one.value_of) > 1
 
 
-def left_out(found: Iterable[Leak], label: str) -> dict[str, LeftOut]:
-    """The leaks that are not learnt from: the copies of the label."""
-    why = (
-        f"it says the label {label!r} in other words, in every row; a corrected file changes it with the label; "
-        "name it in spec.features to learn from it"
-    )
-    return {one.name: LeftOut("label_leak", why) for one in found if one.is_copy}
+def copies(found: Iterable[Leak]) -> list[str]:
+    """The columns that say the label in other words."""
+    return [one.name for one in found if one.is_copy]
+
+
+def left_out(found: Iterable[Leak], label: str, changing: Collection[str]) -> dict[str, LeftOut]:
+    """The leaks that are not learnt from: the copies of the label. Those that are `changing` are corrected with it."""
+    why = f"wherever it has a value, it says the label {label!r} in other words"
+    kept = {True: "a corrected file changes it with the label", False: "a corrected file leaves it as it is"}
+    return {
+        name: LeftOut("label_leak", f"{why}; {kept[name in changing]}; name it in spec.features to learn from it")
+        for name in copies(found)
+    }
 
 
 def leak_warnings(found: Iterable[Leak], label: str) -> list[ClientWarning]:
     """A warning about the others, which may also be measurements that tell the classes apart."""
     names = [f"{one.name} ({len(one.class_of):,} values)" for one in found if not one.is_copy]
     detail = (
-        f"in every row the label {label!r} follows from these columns, or they from it: {listed(names)}; they are learnt from. "
+        f"wherever they have values, the label {label!r} follows from these columns, or they from it: {listed(names)}; they are learnt from. "
         "Where they were made from the label, name them in spec.exclude"
     )
     return [ClientWarning(code="label_leak", detail=detail)] if names else []

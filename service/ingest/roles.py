@@ -12,6 +12,7 @@ from service.ingest.column_counts import ColumnCounts
 from service.ingest.conventions import Conventions, conventions_of
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
 from service.ingest.kinds import Input, is_called_text, is_constant, is_prose, kind_of
+from service.ingest.label_copies import label_copies
 from service.ingest.label_guess import LabelGuess, guess_label
 from service.ingest.labels import missing_labels, read_labels
 from service.ingest.left_out import LeftOut, left_out_warnings, nothing_to_learn
@@ -86,13 +87,15 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     free = [column for column in others if column.name not in left_out]
     asked = {*(spec.features or ()), *spec.kinds}
     # What the client leaves out may be a copy of the label, too, which a corrected file keeps in step.
-    suspects = [one for one in others if one.name not in asked and not _uselessness(one, survey, spec)]
+    usable = [one for one in others if groups.is_group(one) or not _uselessness(one, survey, spec)]
+    suspects = [one for one in usable if one.name not in asked]
     found = leaks.find_leaks(source, label, reading, suspects, survey.rows, words)
-    copies = [one.name for one in found if one.is_copy]
+    copies = leaks.copies(found)
     guess = guess.without(copies)
+    changing = label_copies(source, columns[label], found, columns)
     warnings: list[ClientWarning] = [*source.warnings, *guess.warnings(), *reading.warnings]
     conventions = conventions_of(columns.values(), source.delimiter, spec)
-    left_out = leaks.left_out(found, label) | left_out
+    left_out = leaks.left_out(found, label, changing) | left_out
     modality, inputs = _inputs(free, survey, spec, source, conventions, left_out)
     learnt = {one.name for one in inputs}
     warnings += leaks.leak_warnings([one for one in found if one.name in learnt], label)
@@ -104,9 +107,11 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         split=None if spec.split else split,
         annotator=None if spec.annotator else annotator,
         modality=modality if spec.modality == "auto" else None,
-        group_candidates=[] if spec.group else [one.name for one in others if groups.is_group(one)],
+        group_candidates=[]
+        if spec.group
+        else [one.name for one in others if groups.is_group(one) and one.name not in copies],
         label_candidates=guess.candidates,
-        label_copies=copies,
+        label_copies=changing,
         format=source.format,
     )
     return Plan(

@@ -136,6 +136,8 @@ def mostly_numbers(values: Sequence[str]) -> bool:
 
 def is_number(text: str) -> bool:
     """Whether a text is a number, with a decimal point or comma."""
+    if "_" in text:  # which Python reads within a number
+        return False
     try:
         float(_DECIMAL_COMMA.sub(".", text))
     except ValueError:

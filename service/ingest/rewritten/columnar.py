@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from service.ingest.readers.column_names import distinct_names
 from service.ingest.readers.columnar import class_names, open_ipc
-from service.ingest.rewritten.edits import Edits, no_form, spellings
+from service.ingest.rewritten.edits import Edits, is_blank, no_form, spellings
 from service.ingest.source import BATCH_ROWS, RowSource, Upload
 from service.ingest.streams import Sink
 
@@ -83,7 +83,7 @@ class _Changed:
         columns = batch.columns
         for place, spelt in self._spelt.items() if any(index in edits.labels for index in positions) else ():
             new = [
-                spelt[edits.labels[index]] if index in edits.labels else value
+                spelt[edits.labels[index]] if index in edits.labels and not is_blank(value) else value
                 for index, value in zip(positions, columns[place].to_pylist(), strict=True)
             ]
             columns[place] = as_type(new, columns[place].type)

@@ -13,7 +13,7 @@ from service.ingest.encoding import TextEncoding
 from service.ingest.readers.delimited import RawRow, held_rows, raw_rows, table_form
 from service.ingest.readers.table_form import TableForm
 from service.ingest.readers.text_rows import SPACES, lenient_spans, spans_between_spaces
-from service.ingest.rewritten.edits import Edits, no_form, spellings
+from service.ingest.rewritten.edits import Edits, is_blank, no_form, spellings
 from service.ingest.rewritten.encoded import written_as
 from service.ingest.source import RowSource, Upload
 
@@ -40,7 +40,7 @@ def rewrite_delimited(upload: Upload, _source: RowSource, label: str, edits: Edi
             return row.text
         name = edits.labels[row.index]
         for place in places:
-            if place < len(row.values):
+            if place < len(row.values) and not is_blank(row.values[place]):
                 row = _relabelled(row, place, spelt[place].get(name, _EMPTY), encoding, form)
         return row.text
 
@@ -73,7 +73,7 @@ _EMPTY = _Spelling("")  # of a class that no row says in the column
 def _written(upload: Upload, encoding: TextEncoding, form: TableForm, place: int) -> Iterator[tuple[int, _Spelling]]:
     """How each row writes its value of a column, by position."""
     for row in raw_rows(upload.path, encoding, form):
-        if row.index is not None and len(row.values) > place:
+        if row.index is not None and len(row.values) > place and not is_blank(row.values[place]):
             yield row.index, _spelling(row, place, form)
 
 

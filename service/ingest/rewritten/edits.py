@@ -1,5 +1,6 @@
 """What is changed in an upload, by position of its rows."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Edits:
     `labels` has the new class by position in the upload, `removed` the positions that go. `ids` names the samples that either
     is about, for uploads whose records have ids. `kept` yields position and class of the samples that stay as they are, in the
     order of the upload. `columns` are to be added, with the values `added` of the rows that somebody looked at. `copies` are
-    columns that say the label in other words and change with it; where no row says a class in them, they are emptied.
+    columns that say the label in other words and change with it, where they have a value; where no row says a class in them,
+    they are emptied.
     """
 
     labels: Mapping[int, str]
@@ -65,15 +67,24 @@ def spellings(written: Iterable[tuple[int, Any]], edits: Edits) -> dict[str, Any
     """
     wanted = set(edits.labels.values())
     counts: dict[str, Counter[tuple[type, Any]]] = {name: Counter() for name in wanted}
+    seen: dict[tuple[type, Any], Any] = {}
     if wanted:
         kept = edits.kept()
         position, name = next(kept, (-1, ""))
         for index, value in written:
             while 0 <= position < index:
                 position, name = next(kept, (-1, ""))
-            if position == index and name in counts:
-                counts[name][type(value), value] += 1
-    return {name: found.most_common(1)[0][0][1] for name, found in counts.items() if found}
+            if position == index and name in counts and not is_blank(value):
+                # Lists and objects cannot be counted, their JSON can.
+                key = type(value), json.dumps(value) if isinstance(value, list | dict) else value
+                seen.setdefault(key, value)
+                counts[name][key] += 1
+    return {name: seen[found.most_common(1)[0][0]] for name, found in counts.items() if found}
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a row has no value in a column."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def no_form(why: str) -> Conflict:

@@ -9,7 +9,7 @@ from typing import Any
 from service.ingest.encoding import encoding_of
 from service.ingest.readers.json_document import array_section
 from service.ingest.readers.json_stream import copied, pieces
-from service.ingest.rewritten.edits import Edits, no_form, spellings
+from service.ingest.rewritten.edits import Edits, is_blank, no_form, spellings
 from service.ingest.rewritten.encoded import written_as
 from service.ingest.source import RowSource, Upload
 
@@ -93,8 +93,10 @@ def _edit(label: str, edits: Edits, objects: Callable[[], Iterable[tuple[int, An
         if index in edits.removed:
             return None
         if index in edits.labels:
+            held = _held(text)
             for column, values in spelt.items():
-                text = with_value(text, column, values[edits.labels[index]], escaped=escaped)
+                if not is_blank(_value_at(held, column)):
+                    text = with_value(text, column, values[edits.labels[index]], escaped=escaped)
         for column, value in zip(edits.columns, edits.values(index), strict=True):
             text = with_value(text, column, value, escaped=escaped)
         return text

@@ -214,6 +214,30 @@ def test_the_label_in_other_words_is_left_out_and_told(
     assert "told" in take(leaking(value), features=["told", "width"]).kinds
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "label", "is_label"),
+    [
+        ("animal", ["cat", "dog"], ["0", "1"], True),
+        ("animal", ["cat", "dog"], ["c", "d"], False),
+        ("label_name", ["cat", "dog"], ["c", "d"], True),
+        ("AnimalCode", ["7", "9"], ["cat", "dog"], True),
+        ("animal", ["cat", "dog"], ["cat", "dog"], True),
+        ("temperature", ["36.6", "39.2"], ["healthy", "sick"], False),
+        ("taken", ["2026-01-02", "2026-03-04"], ["0", "1"], False),
+        ("scanner", ["north", "south"], ["0", "1"], False),
+        ("fold", ["1", "2"], ["cat", "dog"], False),
+    ],
+)
+def test_what_is_the_label_once_more_is_corrected_with_it_and_what_was_measured_is_not(
+    take: Take, name: str, words: list[str], label: list[str], is_label: bool
+) -> None:
+    lines = [f"{words[row % 2]},{row * 0.37 % 5:.2f},{label[row % 2]}" for row in range(ROWS)]
+    outcome = take("\n".join([f"{name},width,target", *lines]))
+    assert outcome.found.inferred.label_copies == [name] * is_label
+    kept = "changes it with the label" if is_label else "leaves it as it is"
+    assert kept in said(outcome, "label_leak")
+
+
 @pytest.mark.parametrize("mark", [".", "_"])
 def test_classes_have_the_names_of_the_column_that_has_names(take: Take, mark: str) -> None:
     outcome = take(

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -277,6 +278,34 @@ def test_a_copy_of_the_label_in_json_changes_with_it(rewrite: Rewrite, form: str
         {"id": None, "name": "ash"},
         {"id": 0, "name": "oak"},
         {"id": 1, "name": "elm"},
+    ]
+
+
+def test_a_copy_in_lists_changes_with_the_label(rewrite: Rewrite) -> None:
+    rows = [
+        {"text": f"tree {row}", "kind": ["oak", "elm"][row % 2], "tags": [["Q"], ["U"]][row % 2]} for row in range(4)
+    ]
+    out = rewrite("\n".join(map(json.dumps, rows)).encode(), {0: "elm"}, name="data.jsonl", copies=("tags",)).decode()
+    assert [json.loads(line)["tags"] for line in out.splitlines()] == [["U"], ["U"], ["Q"], ["U"]]
+
+
+def test_a_copy_without_a_value_stays_without_one(rewrite: Rewrite) -> None:
+    table = "kind,code\noak,\noak,7\noak,\nelm,9\nelm, \nelm,9\n"
+    out = rewrite(table.encode(), {0: "elm", 3: "oak"}, copies=("code",)).decode()
+    assert out == "kind,code\nelm,\noak,7\noak,\noak,7\nelm, \nelm,9\n"
+    rows: list[dict[str, Any]] = [
+        {"kind": "oak", "code": None},
+        {"kind": "oak", "code": 7},
+        {"kind": "elm", "code": 9},
+        {"kind": "elm"},
+    ]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    out = rewrite(lines.encode(), {0: "elm", 3: "oak"}, name="data.jsonl", copies=("code",)).decode()
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {**rows[0], "kind": "elm"},
+        rows[1],
+        rows[2],
+        {"kind": "oak"},
     ]
 
 
