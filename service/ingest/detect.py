@@ -1,6 +1,6 @@
 """The file formats that can be read, and which of them an upload is.
 
-A new format is a module of `service.ingest.readers` and one entry of `READERS`: nothing else lists formats.
+A new format is a module of `service.ingest.readers` and one entry of `READERS`; docs/extending.md names the places beside it.
 """
 
 import gzip
