@@ -14,6 +14,8 @@ GoalKind = Literal["measure", "recall", "remaining", "accept"]
 _CLOSE, _CLOSE_OF_ALL = 0.25, 0.005  # half-width of an interval that is narrow enough: of the estimate, of the samples
 _LISTED = 0.8  # share of a batch that is not drawn but listed, while more errors are to be found
 _TRIES = 60
+# A bound nears what is expected faster than the draws become more, as what is drawn is chosen better; in played audits about so.
+_SHRINKING = 1.5
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,18 @@ def expected_more_reviews(goal: Goal, measured: Measured, left: Array, probabili
     share = listed_share(goal, measured, expected)
     tried = np.unique(np.round(np.geomspace(1, max(samples, 1), _TRIES)).astype(int))
     found = expected_wrong(left, probability, (tried * share).astype(int))
+    above = {name: max(0.0, getattr(measured, name) - measured.found - expected) for name in ("high", "at_most")}
     for more, hits in zip(tried.tolist(), found.tolist(), strict=True):
         drawn = measured.drawn + more - int(more * share)
         rest = expected - hits
         # Without a surprise a bound lies above what is expected by three errors in as many samples as were drawn.
         slack = 3 * (samples - more) / max(drawn, 1) * 0.5 + 1.5 * np.sqrt(rest * (samples - more) / max(drawn, 1))
-        bound = measured.found + hits + min(rest + slack, samples - more)
+        # What a bound lies above it now does not go at once: the model may expect too little.
+        shrunk = (measured.drawn / max(drawn, 1) * (samples - more) / max(samples, 1)) ** _SHRINKING
+        bounds = {
+            name: int(measured.found + hits + min(rest + max(slack, wide * shrunk), samples - more))
+            for name, wide in above.items()
+        }
         projected = Measured(
             samples=measured.samples,
             found=int(measured.found + hits),
@@ -100,8 +108,7 @@ def expected_more_reviews(goal: Goal, measured: Measured, left: Array, probabili
             drawn=drawn,
             estimate=measured.found + expected,
             low=int(measured.found + hits + max(0.0, rest - slack)),
-            high=int(bound),
-            at_most=int(bound),
+            **bounds,
         )
         if progress_of(goal, projected).reached:
             return int(more)
