@@ -302,6 +302,31 @@ def test_a_key_pressed_before_the_opened_sample_is_found_in_the_list_decides_on_
     assert eventually(lambda: standing(client), {ids[-3]: "unsure"}) == {ids[-3]: "unsure"}
 
 
+def test_a_tab_with_decisions_that_are_not_saved_asks_before_it_goes(
+    page: Page, job: str, client: httpx.Client
+) -> None:
+    ready(page, job)
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    saving = re.compile("/jobs/job_1/reviews$")
+    page.route(saving, lambda _: None)  # the service does not answer
+    for place in range(8):
+        page.keyboard.press("k")
+        if place == 0:
+            page.get_by_label("Your name").fill("Noor")
+            page.keyboard.press("Enter")
+        at(page, place + 1)
+    expect(page.get_by_text("Saving 8 decisions…")).to_be_visible()
+    page.unroute(saving)
+    page.reload()
+    assert asked == ["beforeunload"]
+    # What was not saved is sent by the page that comes after it.
+    assert eventually(lambda: len(standing(client)), 8) == 8
+    expect(page.get_by_text(re.compile("^Saving"))).to_have_count(0)
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
 def test_words_that_are_typical_of_the_given_and_of_the_suggested_label_are_marked_apart(
     page: Page, texts: str, client: httpx.Client
 ) -> None:

@@ -23,8 +23,9 @@ class Outbox {
   constructor() {
     for (const left of this.#unsent)
       this.#send(left, Promise.resolve()).catch((error: unknown) => toasts.failUnsaved(error, namesIn(left)));
+    // They outlive a reload, and not the tab.
     addEventListener("beforeunload", (event) => {
-      if (connection.isLost && this.waiting) event.preventDefault();
+      if (this.waiting) event.preventDefault();
     });
   }
 
