@@ -2,7 +2,8 @@
 
 A person is compared with the others on samples of the same classes, since whoever is given the hard ones is doubted more often. Where
 nobody errs more than anybody else, the number of doubts in a class is hypergeometric, given how many there are of both sides: the
-probability of a sum over classes is exact where it is small numbers. Holm's procedure (1979) corrects for the number of people.
+probability of a sum over classes is computed exactly where its deviation is 20 doubts or less and it lies at least one deviation above
+what is expected, and by a corrected normal approximation otherwise. Holm's procedure (1979) corrects for the number of people.
 
 Of other people each sample counts once, by one of its votes that is chosen by its number: votes on one sample are doubted together.
 """

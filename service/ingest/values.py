@@ -103,6 +103,12 @@ def split_name(text: str) -> str | None:
 
 def as_text(column: Any) -> Any:
     """Any scalar column as stripped text; whole floats without a point; null stays null."""
+    texts = as_whole_text(column)
+    return texts if text_bytes.is_trimmed(texts) else pc.utf8_trim_whitespace(texts)
+
+
+def as_whole_text(column: Any) -> Any:
+    """The same, not stripped."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if isinstance(column.type, pa.BaseExtensionType):
@@ -118,9 +124,9 @@ def as_text(column: Any) -> Any:
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         return pa.array([value and value.decode("utf-8", "replace") for value in column.to_pylist()], pa.string())
     if pa.types.is_nested(column.type):
-        return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()])
-    texts = pc.cast(column, pa.string())
-    return texts if text_bytes.is_trimmed(texts) else pc.utf8_trim_whitespace(texts)
+        told = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
+        return pa.array(told, pa.string())
+    return pc.cast(column, pa.string())
 
 
 def _written(value: bytes) -> str:

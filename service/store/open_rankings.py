@@ -38,7 +38,11 @@ class OpenRanking:
 
 
 class OpenRankings:
-    """The rankings that were used last. Memory: six bytes a sample, and 12 a vote where annotators were asked for; the columns stay in files."""
+    """The rankings that were used last; their columns stay in files.
+
+    Memory of each: six bytes a sample for the decisions, one more for each of the last eight searches, 12 a vote where annotators were
+    asked for, and what the last 64 answers take.
+    """
 
     def __init__(self) -> None:
         self._recent: Recent[OpenRanking] = Recent(_OPEN)

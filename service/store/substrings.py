@@ -1,6 +1,6 @@
 """Substring search over many short texts, whatever their case: they are stored one after the other, a line each.
 
-Two files a name: `NAME.npy` has the bytes (UTF-8, case folded), `NAME-starts.npy` where each line begins.
+Two files a name: `NAME.bytes` has the texts (UTF-8, case folded), `NAME-starts.npy` where each line begins.
 """
 
 from collections.abc import Iterable, Sequence

@@ -175,7 +175,7 @@ def _is_text(value: bytes) -> bool:
 def _plain(rows: Any, texts: frozenset[str]) -> Any:
     """Columns of types that say how others are stored or counted, as these: durations become seconds, `texts` in bytes texts."""
     columns = [
-        values.as_text(column) if name in texts else _plain_column(column)
+        values.as_whole_text(column) if name in texts else _plain_column(column)
         for name, column in zip(rows.schema.names, rows.columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)

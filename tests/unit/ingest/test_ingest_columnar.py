@@ -14,6 +14,7 @@ import pytest
 
 from service.domain.errors import Invalid, Malformed, TooLarge
 from service.ingest import Limits
+from service.ingest.values import as_text
 from tests.unit.ingest.uploads import Take, png
 
 
@@ -271,6 +272,15 @@ def test_a_row_of_texts_in_bytes_that_are_no_utf_8_is_skipped(take: Take, form: 
     ]
     assert outcome.table["text"] == [text.decode() for row, text in enumerate(said) if row != 30]
     assert outcome.labels == [("a", "b")[row % 2] for row in range(40) if row != 30]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()], ids=str)
+def test_spaces_around_a_class_are_none_of_it_and_those_around_a_text_are_kept(take: Take, kind: Any) -> None:
+    said = [f"  the {('sun', 'rain')[row % 2]} of day {row}\n" for row in range(12)]
+    labels = [" a", "b\t"] * 6
+    outcome = take(parquet(pa.table({"said": pa.array(said, kind), "label": pa.array(labels, kind)})), "a.parquet")
+    assert (outcome.labels, outcome.table["text"]) == (["a", "b"] * 6, said)
+    assert as_text(pa.array(labels, kind)).to_pylist() == outcome.labels
 
 
 def test_bytes_that_are_said_to_be_images_are_not_taken_for_anything_else(take: Take) -> None:
