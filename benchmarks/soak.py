@@ -38,7 +38,6 @@ _MEASURE_S = 15.0
 _WARM_S = 600.0
 _PARTS = {"service.main": "API", "celery": "worker", "valkey-server": "broker"}
 _GONE = (404, 409)  # a job that was deleted meanwhile, or has no ranking yet
-MIB = 2**20
 
 
 @dataclass

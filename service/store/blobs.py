@@ -326,7 +326,7 @@ def open_blobs(settings: Settings) -> Blobs:
     )
 
 
-def ranking_name(version: int, attempt: int = 1) -> str:
+def ranking_name(version: int, attempt: int) -> str:
     """Name of the folder of a version of a ranking, as an attempt wrote it."""
     name = {0: "ranking", FIRST: "ranking-first"}.get(version, f"ranking-{version}")
     return name if attempt == 1 else f"{name}-{attempt}"

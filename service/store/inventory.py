@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
 import sqlalchemy as sa
 
@@ -120,7 +119,7 @@ def old_checkpoints(
     connection: sa.Connection,
     blobs: Blobs,
     before: datetime,
-    stored: Mapping[str, StoredArtefact] = MappingProxyType({}),
+    stored: Mapping[str, StoredArtefact],
 ) -> Iterator[Leftover]:
     """Checkpoints of jobs that ended before then, on this host and in the artefact store, which has `stored`."""
     sizes_of = Counter[str]()

@@ -18,7 +18,7 @@ from worker.signals import neighbours
 from worker.signals.anomaly import isolation, label_distance, strangeness
 from worker.signals.density import influence_density
 from worker.signals.formulas import compute
-from worker.signals.held_out import held_out_scores
+from worker.signals.held_out import begin_held_out_scores
 from worker.signals.measurements import Measurements
 from worker.signals.neighbours import nearest, nearest_of_others, vote_of_some
 from worker.signals.ranks import rank
@@ -175,7 +175,7 @@ def test_held_out_guesses_equal_those_of_fits_without_the_group(monkeypatch: pyt
     x[:, 0] += labels
     known = torch.randn(8, 5, generator=torch.Generator().manual_seed(1))
     groups = SampleGroups(torch.arange(40) % 9, torch.tensor([0, 1, 2, 3, 50, 51, 52, 8]))
-    guess, known_guess = held_out_scores(x, labels, 3, known, groups)
+    guess, known_guess = begin_held_out_scores(x, labels, 3, known, groups)()()
     assert known_guess is not None
     mean, deviation = x.double().mean(0), x.double().std(0)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from service.domain.specs import JobSpec
 from worker.influence.activations import Trace
 from worker.influence.leaf_gradients import BlockOfSamples, LeafGradients, LeafTable, add_leaves, sum_leaves
-from worker.influence.row_computations import Begin, OnShare, alone
+from worker.influence.row_computations import Begin, OnShare
 from worker.job.measuring import Scored, measure
 from worker.job.preparation import PreparedJob
 from worker.models.boosted_trees import BoostedTrees, logits_of
@@ -39,7 +39,7 @@ def score_trees(
     model: BoostedTrees,
     spec: JobSpec,
     on_progress: OnShare,
-    begin: Begin = alone,
+    begin: Begin,
 ) -> Scored:
     """Measure grown trees. `begin` begins what others may share; `on_progress` gets the share done, from 0 to 1."""
     labels, rate = prepared.planted.labels, spec.training.learning_rate

@@ -76,17 +76,6 @@ def begin_held_out_scores(
     return choose
 
 
-def held_out_scores(
-    features: Float[Tensor, "n w"],
-    labels: Int[Tensor, " n"],
-    classes: int,
-    known: Float[Tensor, "m w"] | None,
-    groups: SampleGroups | None = None,
-) -> tuple[Float[Tensor, "n c"], Float[Tensor, "m c"] | None]:
-    """The same, at once and in this process."""
-    return begin_held_out_scores(features, labels, classes, known, groups)()()
-
-
 def open_errors(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
     """The function of rows that gives the squared errors of their leave-one-out predictions by each penalty, from a recipe."""
     fit = _Fit.opened(arrays, numbers)

@@ -16,7 +16,7 @@ from worker.signals.anomaly import (
 )
 from worker.signals.counts import anomaly_count
 from worker.signals.features import common_features, principal_features
-from worker.signals.held_out import held_out_scores
+from worker.signals.held_out import begin_held_out_scores
 
 
 def seeded() -> torch.Generator:
@@ -143,7 +143,7 @@ def test_principal_features_keep_distances_of_data_of_low_rank() -> None:
 def test_left_out_guesses_equal_those_of_fits_without_the_sample() -> None:
     x, labels = normal(40, 5), torch.arange(40) % 3
     x[:, 0] += labels
-    guess, _ = held_out_scores(x, labels, 3, None)
+    guess, _ = begin_held_out_scores(x, labels, 3, None)()()
     for row in (0, 7, 39):
         assert torch.allclose(_best_fit_without(x, labels, row, guess[row]), guess[row], atol=1e-3)
 
@@ -164,7 +164,7 @@ def _best_fit_without(x: Tensor, labels: Tensor, row: int, guess: Tensor) -> Ten
 
 def test_known_samples_are_predicted_by_the_training_samples() -> None:
     x, labels = torch.eye(3)[torch.arange(60) % 3] + 0.01 * normal(60, 3), torch.arange(60) % 3
-    _, predicted = held_out_scores(x, labels, 3, torch.eye(3))
+    _, predicted = begin_held_out_scores(x, labels, 3, torch.eye(3))()()
     assert predicted is not None
     assert predicted.argmax(1).tolist() == [0, 1, 2]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from worker.influence.activations import Trace
 from worker.signals.dynamics import early_checkpoints, late_checkpoints
 from worker.signals.formulas import NotFinite, compute
-from worker.signals.held_out import held_out_scores
+from worker.signals.held_out import begin_held_out_scores
 from worker.signals.measurements import Measurements, measure_checkpoints
 from worker.signals.reference import ReferenceSamples
 
@@ -70,7 +70,7 @@ def test_no_measurement_depends_on_what_else_is_measured() -> None:
 def test_the_held_out_guess_is_made_from_embeddings_where_there_are_some() -> None:
     embeddings = torch.randn(SAMPLES, 4, generator=torch.Generator().manual_seed(1))
     with_, without = Watched(trusted=False, embeddings=embeddings).found, Watched(trusted=False).found
-    expected, _ = held_out_scores(embeddings, torch.arange(SAMPLES) % CLASSES, CLASSES, None)
+    expected, _ = begin_held_out_scores(embeddings, torch.arange(SAMPLES) % CLASSES, CLASSES, None)()()
     assert torch.equal(with_.position.guess, expected)
     assert torch.equal(Watched(trusted=True).found.position.guess, without.position.guess)
     assert not torch.equal(with_.position.guess, without.position.guess)

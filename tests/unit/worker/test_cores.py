@@ -7,8 +7,6 @@ import pytest
 
 from worker.machine.cores import Cores, find_cores
 
-ROOTLESS = "0::/user.slice/app.scope\n"
-
 
 def kernel(root: Path, **files: str) -> Path:
     """Files of a kernel: `/` stands as `__` in their names."""

@@ -13,8 +13,6 @@ from worker.data.canonical import Canonical
 from worker.data.glitches import PlantedData, plant
 from worker.issues.find import find_issues
 
-NOTHING = torch.empty(0, dtype=torch.int64)
-
 
 def table(
     path: Path, values: Sequence[float | None], labels: Sequence[int], splits: Sequence[str] | None = None

@@ -18,14 +18,6 @@ export const makeVersion = (dataset: string, job: string, apply: "reviews" | "su
 export const compareJobs = (id: string, other: string): Promise<Diff> =>
   data(api.GET("/jobs/{job_id}/diff", { params: { path: { job_id: id }, query: { other } } }));
 
-/** One row of a dataset, whatever job it is in. */
-export const getRow = (dataset: string, sample: string) =>
-  data(
-    api.GET("/datasets/{dataset_id}/samples/{sample_id}", {
-      params: { path: { dataset_id: dataset, sample_id: sample } },
-    }),
-  );
-
 /** The job with those before and after it, the oldest first. */
 export const listLineage = async (id: string): Promise<Version[]> =>
   (await data(api.GET("/jobs/{job_id}/lineage", { params: { path: { job_id: id } } }))).items;

@@ -25,7 +25,7 @@ export async function saveDataset(id: string, form = "original", tells = false):
 }
 
 /** Of a refusal, why the form that a dataset came in cannot be written; undefined of other errors, and where CSV cannot either. */
-export function withoutOwnForm(error: unknown): string | undefined {
+function withoutOwnForm(error: unknown): string | undefined {
   if (!(error instanceof Refused) || error.status !== 409) return undefined;
   const { formats, detail } = error.problem;
   return Array.isArray(formats) && formats.includes("csv") ? detail.split("; ")[0] : undefined;

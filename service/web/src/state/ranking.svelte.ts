@@ -12,7 +12,7 @@ import { LeftRows } from "./leftRows";
 import { toasts } from "./toasts.svelte";
 
 // More than a screen has, and few enough that a new filter answers at once: the rows of a page lie anywhere in the dataset.
-export const PAGE = 50;
+const PAGE = 50;
 // 6,000 rows: as many as a person scrolls through before the first are fetched again.
 const MOST_PAGES = 120;
 // Rows that are fetched before they are in sight.

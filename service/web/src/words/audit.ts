@@ -62,7 +62,7 @@ export function goalTitle({ kind, percent }: Goal): string {
 }
 
 // A bound is never rounded to the better side.
-export const atLeast = (share: number): string => `${Math.floor(share * 100 + 1e-9)} %`;
+const atLeast = (share: number): string => `${Math.floor(share * 100 + 1e-9)} %`;
 
 const left = ({ samples, reviewed }: Measured): number => samples - reviewed.drawn - reviewed.other;
 

@@ -25,7 +25,7 @@ const MODELS: Record<string, string> = {
   predictions: "Your predictions",
 };
 
-export const modelName = (name: string): string => MODELS[name] ?? name.replaceAll("_", " ");
+const modelName = (name: string): string => MODELS[name] ?? name.replaceAll("_", " ");
 
 /** The model that a job trains, and whether trees answer beside it. */
 export const trainedModel = ({ name, params }: Job["spec"]["model"]): string =>

@@ -20,7 +20,7 @@ export interface Shape {
   template: string;
 }
 
-export const GAP = 8;
+const GAP = 8;
 export const SIZES = { least: 72, usual: 144, most: 320 };
 const NARROW = 720;
 const CAPTION = 44;
