@@ -60,15 +60,11 @@ def _counted(
         found: list[int] = np.bincount(of[rows], minlength=len(names)).tolist()
         return found
 
-    def with_verdict(name: str) -> Array:
-        found: Array = columns.verdict == (columns.verdicts.index(name) if name in columns.verdicts else -1)
-        return found
-
     def decided(*some: str) -> Array:
         return np.isin(decisions, [DECISIONS.index(name) for name in some])
 
     samples, confused = counted(np.ones(len(columns), bool)), _most_confused(given, columns.suggested, differs)
-    mislabeled, anomalous = counted(with_verdict("mislabeled")), counted(with_verdict("anomalous"))
+    mislabeled, anomalous = (counted(columns.with_verdict(name)) for name in ("mislabeled", "anomalous"))
     judged, wrong = counted(decided("keep", "relabel", "remove")), counted(decided("relabel", "remove"))
     arriving = counted(differs, np.asarray(columns.suggested))
     items = [

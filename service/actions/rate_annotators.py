@@ -164,8 +164,7 @@ def _with_reviews(
 
 def _held_right(columns: RankingColumns) -> Array:
     """The class that the job holds right for each ranked sample."""
-    flagged = columns.verdict == (columns.verdicts.index("mislabeled") if "mislabeled" in columns.verdicts else -1)
-    return np.where(flagged, columns.suggested, columns.given)
+    return np.where(columns.with_verdict("mislabeled"), columns.suggested, columns.given)
 
 
 def _order(one: RatedAnnotator) -> tuple[bool, float, int, str]:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
 from service.domain.dataset import CanonicalHeader
 from service.ingest import images
 from service.ingest.row_groups import opened
+from service.ingest.rows import plain_value
 from service.store.seal import open_parquet
 
 _NUMBERED = re.compile(r"^row-\d+$")
@@ -71,8 +71,4 @@ def _content(header: CanonicalHeader, row: dict[str, Any]) -> Content:
         return Content(text=row["text"])
     if header.modality == "image":
         return Content(path=row.get("path"), size=images.size_of(row["image"]) if "image" in row else None)
-    return Content(features={one["name"]: _plain(row[one["column"]]) for one in header.features})
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime | time) else value
+    return Content(features={one["name"]: plain_value(row[one["column"]]) for one in header.features})

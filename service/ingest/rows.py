@@ -180,13 +180,14 @@ def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> Any:
-    value = _plain(value)
+    value = plain_value(value)
     if isinstance(value, str) and len(value) > _PREVIEW_CHARACTERS:
         return value[: _PREVIEW_CHARACTERS - 1] + "…"
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value as JSON has it."""
     return value.isoformat() if isinstance(value, datetime | time) else value
 
 
@@ -204,7 +205,7 @@ def _whole_row(file: Any, group: int, position: int) -> dict[str, Any]:
     header = header.model_copy(update={"features": _shown(header)})
     row = _row(file, group, position, columns=[*_OWN, *(one["column"] for one in header.features), *_paths(file)])
     own = {"id": row["id"], "index": row["index"], "split": row["split"], "label": header.classes[row["label"]]}
-    features = {one["name"]: _plain(row[one["column"]]) for one in header.features}
+    features = {one["name"]: plain_value(row[one["column"]]) for one in header.features}
     if header.modality == "image":
         described = {**images.described(row["image"]), **({"path": row["path"]} if row.get("path") else {})}
         features = {header.features[0]["name"]: described}

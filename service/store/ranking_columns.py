@@ -105,6 +105,11 @@ class RankingColumns:
         """Verdicts, as places in `verdicts`."""
         return self._opened("verdict")
 
+    def with_verdict(self, name: str) -> Array:
+        """Which samples carry a verdict: bool n."""
+        found: Array = self.verdict == (self.verdicts.index(name) if name in self.verdicts else -1)
+        return found
+
     @cached_property
     def confidence(self) -> Array:
         """Confidence of the suggested labels."""

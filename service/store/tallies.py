@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.domain.verdict import FLAGGED
@@ -54,7 +52,7 @@ def by_class(columns: RankingColumns) -> list[ClassTally]:
 
 def confusions(columns: RankingColumns, limit: int) -> list[Confusion]:
     """The commonest pairs of given and suggested label, of samples flagged as mislabeled."""
-    rows = _with_verdict(columns, "mislabeled")
+    rows = np.flatnonzero(columns.with_verdict("mislabeled"))
     given, suggested, names = columns.given[rows].astype(np.int64), columns.suggested[rows], columns.labels
     differ = given != suggested
     codes, counts = np.unique(given[differ] * len(names) + suggested[differ], return_counts=True)
@@ -84,8 +82,3 @@ def histogram(
         for name, numbers in zip(columns.verdicts, np.array(counted[::-1]).T.tolist(), strict=True)
         if any(numbers)
     }
-
-
-def _with_verdict(columns: RankingColumns, verdict: str) -> npt.NDArray[Any]:
-    place = columns.verdicts.index(verdict) if verdict in columns.verdicts else -1
-    return np.flatnonzero(columns.verdict == place)

@@ -35,7 +35,7 @@ class ArrayLabels:
 
 def label_reading(named: NamedArrays, classes: tuple[str, ...], columns: str) -> ArrayLabels:
     """Decide once for the labels of both parts. Whole numbers are names where all are, else places; a warning says so."""
-    numbers = [_numbers(one) for one in _labels(named) if one.dtype.kind in "iufb" and len(one.shape) == 1]
+    numbers = [_numbers(one) for one in label_arrays(named) if one.dtype.kind in "iufb" and len(one.shape) == 1]
     found = np.unique(np.concatenate(numbers)).tolist() if numbers else []
     if not found:
         return ArrayLabels(classes, columns)
@@ -84,7 +84,8 @@ def _named(labels: StoredArray, classes: Sequence[str]) -> npt.NDArray[np.int64]
     return np.array([known[name] for name in names], np.int64)
 
 
-def _labels(named: NamedArrays) -> list[StoredArray]:
+def label_arrays(named: NamedArrays) -> list[StoredArray]:
+    """The labels of the samples and of the reference, as far as they are there."""
     return [named.arrays[name] for name in ("labels", f"{REFERENCE}labels") if name in named.arrays]
 
 

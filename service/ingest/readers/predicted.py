@@ -25,7 +25,7 @@ from service.domain.dataset import ClientWarning, Modality
 from service.ingest.faults import invalid, listed
 from service.ingest.labels import sorted_classes
 from service.ingest.readers.arrays import StoredArray
-from service.ingest.readers.label_reading import ArrayLabels, label_numbers, label_reading
+from service.ingest.readers.label_reading import ArrayLabels, label_arrays, label_numbers, label_reading
 from service.ingest.readers.vectors import (
     REFERENCE,
     NamedArrays,
@@ -139,18 +139,14 @@ def _part(split: str, prefix: str, named: NamedArrays, reading: ArrayLabels, nam
     return SplitArrays(split, prefix, label_numbers(labels, reading), ids_of(named, prefix, samples), found)
 
 
-def _labels(named: NamedArrays) -> list[StoredArray]:
-    return [named.arrays[name] for name in ("labels", f"{REFERENCE}labels") if name in named.arrays]
-
-
 def _are_names(named: NamedArrays) -> bool:
-    labels = _labels(named)
+    labels = label_arrays(named)
     return bool(labels) and all(one.dtype.kind in "US" for one in labels)
 
 
 def _names(named: NamedArrays) -> set[str]:
     """The labels of both parts, each once."""
-    return {name for one in _labels(named) for name in texts_of(one)}
+    return {name for one in label_arrays(named) for name in texts_of(one)}
 
 
 def _checked(named: NamedArrays, names: Iterable[str]) -> tuple[str, ...]:
