@@ -43,11 +43,10 @@ def main() -> None:
                 dataset,
                 samples.rows,
                 samples.planted,
-                samples.reference_rows,
-                None,
-                features,
-                held_out_guess(measured),
-                done.spec.training.seed,
+                reference_rows=samples.reference_rows,
+                features=features,
+                guess=held_out_guess(measured),
+                seed=done.spec.training.seed,
             )
         spent = time.process_time() - began
         found = ", ".join(f"{one['type']} {one['flagged']}" for one in answer["items"] if one["found"])

@@ -13,7 +13,7 @@ from service.store.seal import open_parquet
 from worker.data.canonical import Canonical
 from worker.data.glitches import PlantedData
 from worker.issues.data_issue import DataIssue, NotChecked, summary_of
-from worker.issues.images import image_faults, looks_of
+from worker.issues.images import image_faults, measure_images
 from worker.issues.inputs import (
     HeldOut,
     Rows,
@@ -39,10 +39,11 @@ def find_issues(
     dataset: Canonical,
     rows: Int[Tensor, " n"],
     planted: PlantedData,
+    *,
     reference_rows: Int[Tensor, " m"],
-    reference: Canonical | None,
-    features: Float[Tensor, "n w"] | None,
-    guess: Int[Tensor, " n"] | None,
+    reference: Canonical | None = None,
+    features: Float[Tensor, "n w"] | None = None,
+    guess: Int[Tensor, " n"] | None = None,
     seed: int,
     threads: int = 1,
 ) -> dict[str, Any]:
@@ -107,10 +108,10 @@ def _of_texts(samples: TrainingSamples, places: Rows) -> Answers:
 
 
 def _of_images(samples: TrainingSamples, places: Rows, seed: int, threads: int) -> Answers:
-    looks = looks_of(samples.dataset, samples.rows.numpy()[places], threads)
-    seen = np.isin(places, different_inputs(samples, places)) & ~looks.blank
-    sets = [places[seen][one] for one in near_image_sets(looks.thumbnails[seen], seed)]
-    return [near_duplicates(samples, sets), image_faults(samples, looks, places)]
+    measures = measure_images(samples.dataset, samples.rows.numpy()[places], threads)
+    seen = np.isin(places, different_inputs(samples, places)) & ~measures.blank
+    sets = [places[seen][one] for one in near_image_sets(measures.thumbnails[seen], seed)]
+    return [near_duplicates(samples, sets), image_faults(samples, measures, places)]
 
 
 def _of_columns(

@@ -11,7 +11,8 @@ import numpy as np
 from service.domain.issue import MOST_SAMPLES
 from service.store.fingerprints import Hashes
 from worker.issues.data_issue import DataIssue, IssueSample, NotChecked
-from worker.issues.inputs import HeldOut, TrainingSamples
+from worker.issues.inputs import HeldOut, Rows, TrainingSamples
+from worker.issues.repeats import same_sets
 
 
 def leakage(samples: TrainingSamples, held: Sequence[tuple[HeldOut, Hashes]]) -> DataIssue | NotChecked:
@@ -26,20 +27,12 @@ def leakage(samples: TrainingSamples, held: Sequence[tuple[HeldOut, Hashes]]) ->
     trained, first = np.unique(samples.hashes, return_index=True)
     inside = [np.flatnonzero(np.isin(hashes, trained)) for _, hashes in held]
     flagged = sum(len(places) for places in inside)
-    numbers: dict[int, int] = {}
-    listed: list[IssueSample] = []
-    members: dict[int, list[IssueSample]] = {}
-    for (one, hashes), places in zip(held, inside, strict=True):
-        for place in places.tolist():
-            value = int(hashes[place])
-            number = numbers.setdefault(value, len(numbers))
-            if number < MOST_SAMPLES:
-                members.setdefault(value, []).append(one.sample(place, number))
-    for value, found in members.items():
-        if len(listed) >= MOST_SAMPLES:
-            break
-        place = int(first[np.searchsorted(trained, np.uint64(value))])
-        listed += [*found, samples.sample(place, numbers[value])]
+    leaked = np.concatenate([hashes[places] for (_, hashes), places in zip(held, inside, strict=True)])
+    is_leaked = np.isin(trained, leaked)
+    sets = same_sets(np.concatenate([leaked, trained[is_leaked]]))
+    listed = _listed(
+        samples, [(one, places) for (one, _), places in zip(held, inside, strict=True)], sets, first[is_leaked]
+    )
     detail = "No held-out sample is trained on."
     if flagged:
         parts = {one.parts[place] for (one, _), places in zip(held, inside, strict=True) for place in places.tolist()}
@@ -47,4 +40,24 @@ def leakage(samples: TrainingSamples, held: Sequence[tuple[HeldOut, Hashes]]) ->
             f"Held-out samples (of {', '.join(sorted(parts))}) whose input is also trained on: {flagged:,} of {count:,}. "
             "Accuracy on them is too high, and they verify nothing."
         )
-    return DataIssue("leakage", flagged / count, flagged, detail, listed[:MOST_SAMPLES], found=flagged > 0)
+    return DataIssue("leakage", flagged / count, flagged, detail, listed, found=flagged > 0)
+
+
+def _listed(
+    samples: TrainingSamples, held: Sequence[tuple[HeldOut, Rows]], sets: Sequence[Rows], trained: Rows
+) -> list[IssueSample]:
+    """The first samples of the sets, as many as are kept, each set with its training sample.
+
+    Members of a set are places in a list of the held-out samples at some places of each file, then of the training samples at `trained`.
+    """
+    files = np.repeat(np.arange(len(held)), [len(places) for _, places in held])
+    rows = np.concatenate([places for _, places in held])
+    found: list[IssueSample] = []
+    for number, members in enumerate(sets):
+        room = MOST_SAMPLES - len(found)
+        if room < 2:
+            break
+        kept = members[:-1][: room - 1]
+        found += [held[files[place]][0].sample(int(rows[place]), number) for place in kept]
+        found.append(samples.sample(int(trained[members[-1] - len(files)]), number))
+    return found

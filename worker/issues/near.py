@@ -1,4 +1,4 @@
-"""Samples that are nearly the same, where that can be told: texts and images. Exact copies are not among them."""
+"""Samples that are nearly the same, where that can be known: texts and images. Exact copies are not among them."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from worker.issues.inputs import Rows, TrainingSamples
 from worker.issues.repeats import differ, listed
 
 
-def different_inputs(samples: TrainingSamples, looked_at: Rows) -> Rows:
+def different_inputs(samples: TrainingSamples, examined: Rows) -> Rows:
     """The first of the samples at these places with each input, ascending."""
-    _, first = np.unique(samples.hashes[looked_at], return_index=True)
-    found: Rows = looked_at[np.sort(first)]
+    _, first = np.unique(samples.hashes[examined], return_index=True)
+    found: Rows = examined[np.sort(first)]
     return found
 
 

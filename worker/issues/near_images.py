@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from worker.issues.disjoint_sets import DisjointSets
 from worker.issues.inputs import Rows
 from worker.signals.neighbours import eigenvectors, nearest
 
@@ -36,7 +37,10 @@ def near_image_sets(thumbnails: UInt8[np.ndarray, "n s s"], seed: int) -> list[R
     placed = torch.cat([normalize(part @ axes) for part in _centred(pixels)])
     draws = torch.Generator().manual_seed(seed)
     _, rows = nearest(placed, placed, _NEIGHBOURS, draws, torch.arange(len(placed)))
-    return _joined(len(pixels), _alike(pixels, rows))
+    sets = DisjointSets(len(pixels))
+    for one, other in _alike(pixels, rows):
+        sets.join(one, other)
+    return sets.joined()
 
 
 def _centred(pixels: UInt8[Tensor, "n p"]) -> Iterator[Float[Tensor, "b p"]]:
@@ -54,21 +58,3 @@ def _alike(pixels: UInt8[Tensor, "n p"], rows: Int[Tensor, "n k"]) -> Iterator[t
             for place in ((block * others).sum(1) >= CORRELATION).nonzero().squeeze(1).tolist():
                 yield start + place, int(column[place])
         start += len(block)
-
-
-def _joined(count: int, pairs: Iterator[tuple[int, int]]) -> list[Rows]:
-    root = list(range(count))
-
-    def find(place: int) -> int:
-        while root[place] != place:
-            root[place] = root[root[place]]
-            place = root[place]
-        return place
-
-    for one, other in pairs:
-        low, high = sorted((find(one), find(other)))
-        root[high] = low
-    sets: dict[int, list[int]] = {}
-    for place in range(count):
-        sets.setdefault(find(place), []).append(place)
-    return [np.array(one) for one in sets.values() if len(one) > 1]

@@ -1,12 +1,12 @@
 """Texts that are nearly the same: at least nine tenths of their runs of three words are.
 
 Words are compared without case and punctuation. The Jaccard index of the sets of runs is computed for pairs that MinHash (Broder 1997) brings together in
-one of six bands of four minima: of pairs with an index of .9 it misses one in 600. A text of fewer than three words is one run. Each text of a set is nearly the
-same as another one of it.
+one of six bands of four minima: of pairs with an index of .9 it misses one in 600. Of texts that share a band with many, each is compared with those whose other
+bands are most like its own. A text of fewer than three words is one run. Each text of a set is nearly the same as another one of it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from service.store import fingerprints
 from service.store.fingerprints import Hashes
+from worker.issues.disjoint_sets import DisjointSets
 from worker.issues.inputs import Rows
 from worker.issues.repeats import same_sets
 
@@ -24,7 +25,9 @@ _RUN, _WORDS = 3, 1_000  # words of a run, and words of a text that are compared
 _BANDS, _MINIMA = 6, 4
 _MULTIPLIERS = fingerprints.mixed(np.arange(1, _BANDS * _MINIMA + 1, dtype=np.uint64)) | np.uint64(1)
 _BLOCK = 1_024  # texts
-_FIRSTS = 8  # texts of a band that others are compared with: many share a band where they have little beside a few common words
+_COMPARED = (
+    16  # texts of a band that each is compared with: many share a band where they have little beside a few common words
+)
 
 Reading = Callable[[Rows], Iterable[str]]
 
@@ -37,18 +40,23 @@ def near_sets(count: int, read: Reading) -> list[Rows]:
     bands = np.concatenate(
         [np.empty((0, _BANDS), np.uint64), *(_band_keys(*one) for one in runs_of(read(np.arange(count))))]
     )
-    groups = [group for band in range(_BANDS) for group in _alike(bands[:, band])]
-    wanted = np.unique(np.concatenate([np.empty(0, np.int64), *groups]))
+    groups = [(band, group) for band in range(_BANDS) for group in _alike(bands[:, band])]
+    wanted = np.unique(np.concatenate([np.empty(0, np.int64), *(group for _, group in groups)]))
     texts = (part for runs, counts in runs_of(read(wanted)) for part in np.split(runs, np.cumsum(counts)[:-1]))
     known = dict(zip(wanted.tolist(), map(np.unique, texts), strict=True))
-    first = np.arange(count)
-    for group in groups:
-        _join(group, known, first)
-    for place in wanted.tolist():
-        first[place] = first[first[place]]
-    found = first[wanted]
-    sets = [wanted[found == one] for one in np.unique(found[found != wanted])]
-    return sorted(sets, key=lambda places: int(places[0]))
+    sets = DisjointSets(count)
+    contents = np.zeros(count, np.uint64)
+    contents[wanted] = [fingerprints.mixed(runs).sum() for runs in known.values()]
+    for same in same_sets(contents[wanted]):
+        for place in wanted[same[1:]].tolist():
+            sets.join(int(wanted[same[0]]), place)
+    for band, group in groups:
+        _, first = np.unique(contents[group], return_index=True)
+        different = group[first]
+        # By the other bands, not by place: the sets do not depend on the order of the texts.
+        ordered = different[np.lexsort(np.roll(bands[different], -band, axis=1).T)]
+        _join(ordered.tolist(), known, sets)
+    return sets.joined()
 
 
 def runs_of(texts: Iterable[str]) -> Iterator[tuple[Hashes, Rows]]:
@@ -61,9 +69,8 @@ def runs_of(texts: Iterable[str]) -> Iterator[tuple[Hashes, Rows]]:
         runs = hashes.copy()
         for step in range(1, _RUN):
             runs[:-step] = fingerprints.mixed(runs[:-step] * np.uint64(31) + hashes[step:])
-        behind = np.repeat(np.cumsum(lengths), lengths) - np.arange(
-            len(hashes)
-        )  # words from here to the end of the text
+        # Words from here to the end of the text.
+        behind = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(hashes))
         yield runs[behind >= _RUN], np.maximum(lengths - _RUN + 1, 0)
 
 
@@ -96,16 +103,9 @@ def _alike(keys: Hashes) -> list[Rows]:
     return [one for one in same_sets(keys) if keys[one[0]]]
 
 
-def _join(group: Rows, runs: Mapping[int, Hashes], first: Rows) -> None:
-    """Give each text of a group the first one that it is like."""
-    firsts: list[int] = []
-    for place in group.tolist():
-        if first[place] != place:
-            continue
-        for other in firsts:
-            if jaccard(runs[other], runs[place]) >= JACCARD:
-                first[place] = other
-                break
-        else:
-            firsts.append(place)
-            firsts = firsts[:_FIRSTS]
+def _join(group: Sequence[int], runs: Mapping[int, Hashes], sets: DisjointSets) -> None:
+    """Join the sets of texts that are alike, of which each is compared with those shortly before it."""
+    for number, place in enumerate(group):
+        for other in group[max(0, number - _COMPARED) : number]:
+            if sets.first_of(other) != sets.first_of(place) and jaccard(runs[other], runs[place]) >= JACCARD:
+                sets.join(other, place)

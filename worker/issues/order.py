@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from worker.issues.data_issue import DataIssue, NotChecked
 
@@ -76,7 +75,8 @@ def _shares(labels: Int[Tensor, " n"], classes: int, part: Int[Tensor, " n"], pa
     if kinds == 0:
         return _Measured(0.0, 1.0, "")
     number = torch.where(common, common.cumsum(0) - 1, kinds)  # classes with few samples are one
-    counts = one_hot(part, parts).double().T @ one_hot(number[labels], kinds + 1).double()
+    cell = part * (kinds + 1) + number[labels]
+    counts = cell.bincount(minlength=parts * (kinds + 1)).view(parts, -1).double()
     counts = counts[:, counts.sum(0) > 0]
     columns = counts.shape[1]
     if columns < 2:

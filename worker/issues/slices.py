@@ -1,6 +1,6 @@
 """Slices of a table in which a model is clearly worse: a value of a column, a fifth of its numbers, or its missing values.
 
-Worse is a larger share of labels that differ from a guess which has not seen them: classes are harder to tell apart there, or more labels are wrong. A slice is told
+Worse is a larger share of labels that differ from a guess which has not seen them: classes are harder to tell apart there, or more labels are wrong. A slice is reported
 where the difference of the two shares is 5 points and more, the share is one and a half times that of the rest, and chance gives such a difference less
 often than once in 1,000 tables: a one-sided test of two proportions, corrected for the number of slices that were compared (Bonferroni).
 """
@@ -19,8 +19,9 @@ from worker.issues.inputs import Rows, TrainingSamples
 _FEWEST, _SHARE = 50, 0.01  # samples of a slice at least, and their share
 _PARTS, _VALUES = 5, 50  # parts of numbers, and commonest values of a column
 _DIFFERENCE, _TIMES, _SURE = 0.05, 1.5, 1e-3
-_TOLD, _LISTED = 10, 25  # slices, and samples of each
+_MOST, _LISTED = 10, 25  # slices whose samples are listed, and samples of each
 _WIDE = 1.96  # deviations on either side of a 95 % interval
+_DIGITS = 6  # of an edge, where they tell it from the others
 _NUMBERS = ("numeric", "datetime")
 
 Flags = npt.NDArray[np.bool_]
@@ -28,10 +29,14 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Slice:
-    """Samples of a slice, by their place. `inside` and `outside`: shares of labels that differ from the guess; `low` to `high`: 95 % of their difference."""
+    """One slice. `inside` and `outside`: shares of labels that differ from the guess; `low` to `high`: 95 % of their difference.
+
+    `members` says of each sample whether it is one, 8 of them in a byte; `first` are places of members whose label differs, as many as are listed.
+    """
 
     name: str
-    members: Flags
+    members: npt.NDArray[np.uint8]
+    first: Rows
     inside: float
     outside: float
     low: float
@@ -44,26 +49,36 @@ class Slice:
         return self.inside - self.outside
 
 
-def slices(samples: TrainingSamples, wrong: Flags, looked_at: Rows) -> DataIssue:
-    """Compare slices of the samples at the places `looked_at`; `wrong` says for each of these whether its label differs from the guess.
+def slices(samples: TrainingSamples, wrong: Flags, examined: Rows) -> DataIssue:
+    """Compare slices of the samples at the places `examined`; `wrong` says for each of these whether its label differs from the guess.
 
-    Score: the largest difference of a slice that is told. Listed are its samples whose label differs, worst slice first; `flagged` counts all samples of all slices.
+    Score: the largest difference of a slice that is worse. Listed are samples of the worst ten whose label differs, worst slice first; `flagged` counts all samples of all
+    slices that are worse.
     """
-    compared = [_compared(name, members, wrong) for name, members in _members(samples, looked_at)]
-    told = [one for one in compared if _is_worse(one, len(compared))]
-    told = sorted(told, key=lambda one: -one.difference)[:_TOLD]
-    if not told:
+    worse = _worse(samples, wrong, examined)
+    if not worse:
         return DataIssue("slices", 0.0, 0, "The model is about as good everywhere.", found=False)
     listed: list[IssueSample] = []
-    for number, one in enumerate(told):
-        places = looked_at[np.flatnonzero(one.members & wrong)[:_LISTED]]
-        listed += [samples.sample(int(place), number, one.name) for place in places]
-    worst, flagged = told[0], int(np.any([one.members for one in told], axis=0).sum())
+    for number, one in enumerate(worse[:_MOST]):
+        listed += [samples.sample(int(place), number, one.name) for place in examined[one.first]]
+    members = np.bitwise_or.reduce([one.members for one in worse])
+    worst, flagged = worse[0], int(np.unpackbits(members).sum())
     detail = (
         f"Where {worst.name}, {worst.inside:.0%} of the labels differ from what the model says without them, and {worst.outside:.0%} elsewhere "
-        f"(95 % interval of the difference: {worst.low:.0%} to {worst.high:.0%}). Slices in which it is worse: {len(told):,}."
+        f"(95 % interval of the difference: {worst.low:.0%} to {worst.high:.0%}). Slices in which it is worse: {len(worse):,}."
     )
     return DataIssue("slices", worst.difference, flagged, detail, listed, found=True)
+
+
+def _worse(samples: TrainingSamples, wrong: Flags, examined: Rows) -> list[Slice]:
+    """Slices in which the model is worse, worst first."""
+    compared, found = 0, []
+    for compared, (name, members) in enumerate(_members(samples, examined), 1):
+        one = _compared(name, members, wrong)
+        # What fails by the slices so far fails by all of them, too: only the others are held.
+        if _is_worse(one, compared):
+            found.append(one)
+    return sorted((one for one in found if _is_worse(one, compared)), key=lambda one: -one.difference)
 
 
 def _compared(name: str, members: Flags, wrong: Flags) -> Slice:
@@ -74,7 +89,11 @@ def _compared(name: str, members: Flags, wrong: Flags) -> Slice:
     away = (first - second) / spread if spread else 0.0
     probability = float(torch.special.ndtr(torch.tensor(-away, dtype=torch.float64)))
     margin = _WIDE * (first * (1 - first) / inside + second * (1 - second) / outside) ** 0.5
-    return Slice(name, members, first, second, first - second - margin, first - second + margin, probability)
+    difference = first - second
+    places = np.flatnonzero(members & wrong)[:_LISTED].copy()
+    return Slice(
+        name, np.packbits(members), places, first, second, difference - margin, difference + margin, probability
+    )
 
 
 def _is_worse(one: Slice, compared: int) -> bool:
@@ -82,10 +101,10 @@ def _is_worse(one: Slice, compared: int) -> bool:
     return large and one.probability * compared < _SURE
 
 
-def _members(samples: TrainingSamples, looked_at: Rows) -> Iterator[tuple[str, Flags]]:
+def _members(samples: TrainingSamples, examined: Rows) -> Iterator[tuple[str, Flags]]:
     """Every slice that is large enough, and leaves as many samples elsewhere."""
-    rows = torch.from_numpy(samples.rows.numpy()[looked_at])
-    fewest = max(_FEWEST, round(_SHARE * len(looked_at)))
+    rows = torch.from_numpy(samples.rows.numpy()[examined])
+    fewest = max(_FEWEST, round(_SHARE * len(examined)))
     for feature in samples.dataset.header.features:
         parts = [batch.column(0) for batch in samples.dataset.batches([feature["column"]], rows)]
         column = pa.chunked_array(parts).combine_chunks()
@@ -112,7 +131,15 @@ def _of_numbers(column: pa.Array) -> Iterator[tuple[str, Flags]]:
     numbers = column.cast(pa.int64()).cast(pa.float64(), safe=False) if is_time else column
     values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
     edges = np.unique(np.quantile(values[~missing], np.linspace(0, 1, _PARTS + 1)))
-    shown = [str(np.datetime64(int(edge), "us").astype("datetime64[s]")) if is_time else f"{edge:g}" for edge in edges]
+    shown = (
+        [str(np.datetime64(int(edge), "us").astype("datetime64[s]")) for edge in edges] if is_time else _written(edges)
+    )
     place = np.searchsorted(edges[1:-1], values, side="right")
     for part in range(len(edges) - 1):
         yield f"is {shown[part]} to {shown[part + 1]}", ~missing & (place == part)
+
+
+def _written(edges: npt.NDArray[np.float64]) -> list[str]:
+    """Different numbers with as many digits as tell them apart, 6 at least; 17 tell any two apart."""
+    forms = ([f"{edge:.{digits}g}" for edge in edges] for digits in range(_DIGITS, 18))
+    return next(words for words in forms if len(set(words)) == len(edges))

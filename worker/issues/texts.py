@@ -1,7 +1,7 @@
 """Texts that are damaged, or unlike the other texts of a dataset: empty, short, long, with markup, or in another script.
 
 Damaged is what has characters that no writer means: U+FFFD, control characters, or UTF-8 that was read as Windows-1252 ("cafÃ©"). Markup, another
-script and lengths are told where they are exceptions: what many texts have is how these texts are.
+script and lengths are reported where they are exceptions: what many texts have is how these texts are.
 """
 
 import re
@@ -39,11 +39,11 @@ _SCRIPTS = (
 )  # fmt: skip
 _ALIKE = {"HIRAGANA": "CJK", "KATAKANA": "CJK"}  # Japanese mixes them
 _PLANE = 0x10000
-_LOOKED_AT = 2_000  # characters of a text whose script is looked for
+_EXAMINED = 2_000  # characters of a text whose script is determined
 
 
-def text_faults(samples: TrainingSamples, texts: Iterable[str], looked_at: npt.NDArray[np.int64]) -> DataIssue:
-    """Damaged and exceptional texts; `texts` are those of the samples at the places `looked_at`. Score: their share, 0 to 1."""
+def text_faults(samples: TrainingSamples, texts: Iterable[str], examined: npt.NDArray[np.int64]) -> DataIssue:
+    """Damaged and exceptional texts; `texts` are those of the samples at the places `examined`. Score: their share, 0 to 1."""
     measured = _Measured.of(texts)
     reasons = list(_reasons(measured))
     flagged = [place for place, reason in enumerate(reasons) if reason]
@@ -53,10 +53,10 @@ def text_faults(samples: TrainingSamples, texts: Iterable[str], looked_at: npt.N
             counts[reason] = counts.get(reason, 0) + 1
     detail = "No text is damaged, or unlike the others."
     if flagged:
-        told = (f"{reason} {count:,}" for reason, count in sorted(counts.items(), key=lambda one: -one[1]))
-        detail = f"Texts by what is the matter with them: {', '.join(told)}."
-    listed = [samples.sample(int(looked_at[place]), detail=", ".join(reasons[place])) for place in flagged]
-    return DataIssue("text", len(flagged) / max(len(looked_at), 1), len(flagged), detail, listed, found=bool(flagged))
+        reported = (f"{reason} {count:,}" for reason, count in sorted(counts.items(), key=lambda one: -one[1]))
+        detail = f"Texts by what is the matter with them: {', '.join(reported)}."
+    listed = [samples.sample(int(examined[place]), detail=", ".join(reasons[place])) for place in flagged]
+    return DataIssue("text", len(flagged) / max(len(examined), 1), len(flagged), detail, listed, found=bool(flagged))
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def script_of(text: str) -> int:
     """The script of most letters of a text, by its place in the table; -1 where there is no letter, or no known script."""
     if text.isascii():
         return 0 if any(map(str.isalpha, text)) else -1
-    codes = np.frombuffer(text[:_LOOKED_AT].encode("utf-32-le", "replace"), np.uint32)
+    codes = np.frombuffer(text[:_EXAMINED].encode("utf-32-le", "replace"), np.uint32)
     scripts = _script_table()[np.minimum(codes, _PLANE - 1)]
     counts = np.bincount(scripts[scripts >= 0])
     return int(counts.argmax()) if len(counts) else -1

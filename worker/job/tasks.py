@@ -192,12 +192,12 @@ def _issues(attempt: JobAttempt, found: ScoredJob) -> dict[str, Any]:
             attempt.dataset,
             samples.rows,
             samples.planted,
-            samples.reference_rows,
-            reference,
-            features,
-            held_out_guess(measured),
-            found.spec.training.seed,
-            threads,
+            reference_rows=samples.reference_rows,
+            reference=reference,
+            features=features,
+            guess=held_out_guess(measured),
+            seed=found.spec.training.seed,
+            threads=threads,
         )
 
 

@@ -35,7 +35,9 @@ def scenes(seed: int, count: int = 60, height: int = 48, width: int = 64) -> lis
 def found(path: Path, files: Sequence[bytes], threads: int = 1) -> dict[str, dict[str, Any]]:
     dataset = canonical(path / "d", "image", {"image": ("image", list(files))})
     rows = torch.arange(len(files))
-    answer = find_issues(dataset, rows, plant((), dataset.labels, 3, []), rows[:0], None, None, None, 0, threads)
+    answer = find_issues(
+        dataset, rows, plant((), dataset.labels, 3, []), reference_rows=rows[:0], seed=0, threads=threads
+    )
     return {one["type"]: one for one in answer["items"]}
 
 

@@ -1,11 +1,27 @@
 """The order of an upload: what is sorted or drifts is found, what is shuffled is not."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from worker.issues.data_issue import DataIssue, NotChecked
 from worker.issues.order import order
+
+
+class _Largest(TorchFunctionMode):
+    """Keeps the number of values of the largest tensor that is made."""
+
+    numel = 0
+
+    def __torch_function__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make the call as it is."""
+        made = call(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.numel = max(self.numel, made.numel())
+        return made
 
 
 def drawn(seed: int, n: int = 600, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -35,21 +51,21 @@ def test_shuffled_samples_have_no_order(n: int, classes: int) -> None:
         assert (answer.found, answer.score) == (False, 0)
 
 
-def test_samples_that_are_sorted_by_label_have_one() -> None:
+def test_samples_that_are_sorted_by_label_have_an_order() -> None:
     labels, _ = drawn(0)
     answer = checked(labels.sort().values, None)
     assert answer.found
     assert answer.score > 0.98
 
 
-def test_labels_in_short_runs_have_one() -> None:
+def test_labels_in_short_runs_have_an_order() -> None:
     labels, _ = drawn(0, 200)
     answer = checked(labels.repeat_interleave(3), None)
     assert answer.found
     assert answer.score == pytest.approx(2 / 3, abs=0.1)
 
 
-def test_labels_whose_shares_drift_have_one() -> None:
+def test_labels_whose_shares_drift_have_an_order() -> None:
     draws = torch.Generator().manual_seed(0)
     likely = torch.linspace(0.2, 0.8, 3_000)
     labels = (torch.rand(3_000, generator=draws) < likely).long()
@@ -58,13 +74,20 @@ def test_labels_whose_shares_drift_have_one() -> None:
     assert "shares of the labels" in answer.detail
 
 
-def test_features_that_drift_have_one_though_labels_do_not() -> None:
+def test_features_that_drift_have_an_order_though_labels_do_not() -> None:
     labels, features = drawn(0)
     features[:, 2] += torch.linspace(0, 2, 600)
     answer = checked(labels, features)
     assert answer.found
     assert "look like" in answer.detail
     assert answer.score == pytest.approx(0.5, abs=0.15)
+
+
+def test_many_classes_need_no_more_memory_than_labels_do() -> None:
+    labels = torch.arange(6_000) % 60
+    with _Largest() as largest:
+        checked(labels.sort().values, None, 60)
+    assert largest.numel <= len(labels)
 
 
 @pytest.mark.parametrize("features", [None, torch.ones(600, 2), torch.empty(600, 0)])

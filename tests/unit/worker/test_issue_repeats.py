@@ -35,7 +35,12 @@ def found(
     if planted is None:
         planted = plant((), dataset.labels[train], 3, [])
     answer = find_issues(
-        dataset, train, planted, torch.tensor(reference_rows, dtype=torch.int64), reference, None, None, 0
+        dataset,
+        train,
+        planted,
+        reference_rows=torch.tensor(reference_rows, dtype=torch.int64),
+        reference=reference,
+        seed=0,
     )
     items = {one["type"]: one for one in answer["items"]} | {
         one["type"]: one["reason"] for one in answer["not_checked"]
@@ -148,6 +153,16 @@ def test_the_first_500_samples_are_kept_and_all_are_counted(tmp_path: Path) -> N
     assert (len(copies["samples"]), copies["flagged"], copies["score"]) == (500, 1_000, 1 / 2)
     assert [one["index"] for one in copies["samples"][:3]] == [0, 1, 3]
     assert (len(leaks["samples"]), leaks["flagged"], leaks["score"]) == (500, 500, 1)
+
+
+def test_one_input_that_is_held_out_often_keeps_its_training_sample(tmp_path: Path) -> None:
+    dataset = table(tmp_path / "d", [1, 2, *[1] * 40, *[2] * 600], [0] * 642, ["train"] * 2 + ["test"] * 640)
+    answer = found(dataset, rows=[0, 1])["leakage"]
+    assert answer["sets"] == [
+        [*(("test", row) for row in range(2, 42)), ("training", 0)],
+        [*(("test", row) for row in range(42, 500)), ("training", 1)],
+    ]
+    assert (answer["flagged"], answer["score"]) == (640, 1)
 
 
 def test_a_table_of_few_values_says_that_its_rows_may_be_different_things(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Texts that are nearly the same, damaged, or unlike the others: what is planted is found, and nothing in ordinary texts."""
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def found(path: Path, texts: Sequence[str], planted: PlantedData | None = None) 
     rows = torch.arange(len(texts))
     if planted is None:
         planted = plant((), dataset.labels, 3, [])
-    answer = find_issues(dataset, rows, planted, rows[:0], None, None, None, 0)
+    answer = find_issues(dataset, rows, planted, reference_rows=rows[:0], seed=0)
     return {one["type"]: one for one in answer["items"]}
 
 
@@ -57,6 +59,36 @@ def test_sets_are_those_of_a_comparison_of_every_pair(seed: int) -> None:
     assert [tuple(one.tolist()) for one in near] == slow_sets(texts)
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_a_chain_of_near_texts_is_one_set_in_every_order(order: Sequence[int]) -> None:
+    words = [f"w{number}" for number in range(100)]
+    chain = [" ".join(words)]
+    for place in (10, 40, 70):
+        words[place] = "other"
+        chain.append(" ".join(words))
+    texts = [chain[number] for number in order]
+    assert len(slow_sets([chain[0], chain[1]])) == 1
+    assert not slow_sets([chain[0], chain[2]])
+    near = near_sets(len(texts), lambda places: (texts[place] for place in places))
+    assert [one.tolist() for one in near] == [[0, 1, 2, 3]]
+
+
+def test_sets_of_many_texts_do_not_depend_on_their_order() -> None:
+    draws = np.random.default_rng(0)
+    texts = []
+    for _ in range(60):
+        words = [f"w{number}" for number in range(100)]
+        words[draws.integers(100)] = f"x{draws.integers(100)}"
+        texts.append(" ".join(words))
+    found_sets = set()
+    for _ in range(3):
+        order = draws.permutation(len(texts))
+        shuffled = [texts[place] for place in order]
+        near = near_sets(len(texts), partial(map, shuffled.__getitem__))
+        found_sets.add(frozenset(frozenset(order[one].tolist()) for one in near))
+    assert len(found_sets) == 1
+
+
 def test_case_punctuation_and_spaces_make_no_difference_and_one_word_of_a_short_text_does(tmp_path: Path) -> None:
     texts = ["Who was it?", "who was it", "Who  was it ?", "Who is it?", "it", "It!", "at", "…", "—"]
     answer = found(tmp_path, texts)["near_duplicates"]
@@ -66,10 +98,12 @@ def test_case_punctuation_and_spaces_make_no_difference_and_one_word_of_a_short_
 
 def test_exact_copies_are_not_near_ones_and_count_once(tmp_path: Path) -> None:
     answer = found(tmp_path, ["one two three four", "other words", "one two three four", "One two three four"])
-    assert [one["index"] for one in answer["near_duplicates"]["samples"]] == [0, 3]
-    assert [
-        one["index"] for one in answer["exact_duplicates"]["samples"] or answer["contradicting_duplicates"]["samples"]
-    ] == [0, 2]
+    near, same = answer["near_duplicates"], answer["contradicting_duplicates"]
+    assert [one["index"] for one in near["samples"]] == [0, 3]
+    assert (near["flagged"], near["score"]) == (2, 1 / 4)
+    assert [one["index"] for one in same["samples"]] == [0, 2]
+    assert (same["flagged"], same["score"]) == (2, 2 / 4)
+    assert not answer["exact_duplicates"]["found"]
 
 
 @pytest.mark.parametrize("seed", range(5))
