@@ -24,7 +24,7 @@ class LeftOut:
 def left_out_warnings(reasons: Mapping[str, LeftOut]) -> list[ClientWarning]:
     """One warning for each reason, with the columns that it holds for."""
     return [
-        ClientWarning(code=code, detail=f"left out, {why}: {listed(names)}")
+        ClientWarning(code=code, detail=f"left out: {listed(names)}; {why}")
         for (code, why), names in _by_reason(reasons).items()
         if code
     ]

@@ -4,8 +4,11 @@ import { plainly, refusalOf } from "./refusals";
 test("advice to send a field is no part of a text of the page", () => {
   expect(plainly("It is guessed; name it as spec.label.")).toBe("It is guessed");
   expect(plainly("spec.id names it")).toBe("as you said");
-  expect(plainly("it is a copy; name it in spec.features to learn from it: told")).toBe(
-    "it is a copy; choose “Learn from” to use it: told",
+  expect(plainly("left out: told; it is a copy; name it in spec.features to learn from it")).toBe(
+    "left out: told; it is a copy; choose “Learn from” to use it",
+  );
+  expect(plainly("left out: ward; it says more; name it as spec.group, or in spec.features to learn from it")).toBe(
+    "left out: ward; it says more",
   );
   expect(plainly("Where they are, name them in spec.exclude")).toBe("Where they are, choose “Leave out” for them");
 });
