@@ -1,7 +1,8 @@
 """Guess of the label column where the client names none: by names, else by place and values."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.domain.dataset import ClientWarning, DatasetSpec
@@ -44,6 +45,8 @@ _TRUTHS = (
 )
 _SEVERAL_LABELS = 3
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+(\.\d+)?")
+_DECIMALS = re.compile(r"[.,]\d")
+_WHOLE = re.compile(r"[+-]?\d+[.,]0+")  # as programs write whole numbers of a column that has missing values: 1.0
 _FEW = 100
 _FEW_NUMBERS = 10
 _MOST_WRITINGS = 1_000  # of two words: upper and lower case, with .0 behind
@@ -83,18 +86,22 @@ def guess_label(
     """
     taken = {spec.id, spec.split, spec.group, spec.annotator, *spec.exclude, *(spec.features or ())}
     free = {name: column for name, column in columns.items() if name not in taken}
-    sure, strong, weak = _named(free, rows)
+    sure, all_strong, all_weak = _named(free)
+    strong, weak = ([name for name in names if is_class_like(free[name], rows)] for names in (all_strong, all_weak))
     like = _class_like(free, rows)
     last = next(reversed(columns), None)
-    ends = [name for name in (last, next(iter(columns), None)) if name in weak]
-    named = list(dict.fromkeys([*sure, *strong])) or ends
+    ends = (last, next(iter(columns), None))
+    weak_ends = [name for name in ends if name in weak]
+    named = list(dict.fromkeys([*sure, *strong])) or weak_ends
     several = not sure and _are_several_labels(free, rows)
     if named and not (several and is_truth(columns[named[0]])):
-        doubted = named[0] not in sure and named[0] not in (last, next(iter(columns)))
-        rival = [last] if last is not None and doubted and last in free and is_truth(columns[last]) else []
-        return LabelGuess(named[0], tuple(dict.fromkeys([*named[1:], *rival])))
+        doubted = named[0] not in sure and named[0] not in ends
+        rivals = [last] if last is not None and doubted and last in free and is_truth(columns[last]) else []
+        rivals += like[:1] if named[0] in weak and like[:1] == [last] else []
+        return LabelGuess(named[0], tuple(name for name in dict.fromkeys([*named, *rivals]) if name != named[0]))
     if len(like) == 1 and (like[0] == last or like == weak or _are_texts(free, like[0])):
-        return LabelGuess(like[0])
+        doubtful = [*all_strong, *(name for name in ends if name in all_weak)]
+        return LabelGuess(like[0], tuple(name for name in dict.fromkeys(doubtful) if name != like[0]))
     groups = one_hot()
     candidates = list(dict.fromkeys([*named, *weak, *like]))
     # Words at the end of a table of numbers are its classes, though some of the numbers have few values.
@@ -106,20 +113,21 @@ def guess_label(
     raise bad_spec("label", message, {"label_candidates": offered})
 
 
-def _named(free: dict[str, ColumnCounts], rows: int) -> tuple[list[str], list[str], list[str]]:
-    """Columns with the name of a label: the sure ones, the likely ones, and those with a name that may be anything.
+def _named(free: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
+    """Names of columns that are names of labels: the sure ones, the likely ones, and those that may be anything.
 
-    The likeliest come first. All but the sure ones have few values.
+    The likeliest come first.
     """
-    by_name = {name.strip().lower(): name for name in reversed(free)}
-    sure = [by_name[name] for name in _SURE_NAMES if name in by_name]
-    strong = [by_name[name] for name in _KNOWN_NAMES if name in by_name and name not in _WEAK_NAMES]
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for name in free:
+        by_name[name.strip().lower()].append(name)
+    sure = [name for known in _SURE_NAMES for name in by_name[known]]
+    strong = [name for known in _KNOWN_NAMES if known not in _WEAK_NAMES for name in by_name[known]]
     strong += [name for name in free if _ending(name) in _ENDINGS]
     strong += [name for name in free if _IN_WORDS.fullmatch(name.strip())]
     strong += [name for name in free if _NUMBERED.fullmatch(name.strip())]
-    weak = [by_name[name] for name in _KNOWN_NAMES if name in by_name and name in _WEAK_NAMES]
+    weak = [name for known in _KNOWN_NAMES if known in _WEAK_NAMES for name in by_name[known]]
     weak += [name for name in free if _ending(name) in _WEAK_ENDINGS]
-    strong, weak = ([name for name in names if is_class_like(free[name], rows)] for names in (strong, weak))
     return sure, strong, weak
 
 
@@ -167,9 +175,17 @@ def _class_like(free: dict[str, ColumnCounts], rows: int) -> list[str]:
 
 def is_class_like(column: ColumnCounts, rows: int) -> bool:
     """Whether a column has few values, and neither fractions nor dates."""
-    fractions = column.numbers > column.whole or column.only_by_point or column.only_by_comma
-    dated = max(column.times, *column.moments.values(), 0) >= NEARLY_ALL * max(column.telling, 1)
-    return not fractions and not dated and 2 <= column.different <= min(_FEW, max(2, rows // 2))
+    if not 2 <= column.different <= min(_FEW, max(2, rows // 2)) or _has_fractions(column):
+        return False
+    return max(column.times, *column.moments.values(), 0) < NEARLY_ALL * max(column.telling, 1)
+
+
+def _has_fractions(column: ColumnCounts) -> bool:
+    """Whether some of a few values are numbers with decimals other than zero."""
+    if column.numbers > column.whole:
+        return True
+    marked = column.only_by_point or column.only_by_comma
+    return bool(marked) and any(_DECIMALS.search(text) and not _WHOLE.fullmatch(text) for text in column.texts())
 
 
 def _offered(candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> list[str | list[str]]:

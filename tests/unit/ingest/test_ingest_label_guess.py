@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.errors import Invalid
 from tests.unit.ingest.test_ingest_label_columns import FLOATS, columns_of, said
-from tests.unit.ingest.uploads import Take
+from tests.unit.ingest.uploads import Take, json_lines
 
 NOTES = [f"note {i} on the {['gate', 'lamp', 'path', 'roof'][i % 4]}, as the warden wrote it" for i in range(59)]
 BITS, OTHER_BITS = "01101", "0010111"
@@ -41,6 +41,54 @@ def test_a_likely_name_in_the_middle_is_doubted_where_the_last_column_says_yes_o
     outcome = take(columns_of({"w": FLOATS, "category": ["toys", "tools"], "beds": "123", "sold": BITS}))
     assert outcome.found.inferred.label_candidates == ["category", "sold"]
     assert "sold" in said(outcome, "label_guessed")
+
+
+QUOTED = [f'"{note}"' for note in NOTES]
+POINTS = ["1.0", "2.0", "3.0"]
+MANY = [str(i * 7 % 211) for i in range(211)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "label"),
+    [
+        ({"w": FLOATS, "is_fraud": ["0.0", "1.0"], "channel": ["web", "pos", "app"]}, "is_fraud"),
+        ({"stars": POINTS, "text": QUOTED}, "stars"),
+        ({"review": QUOTED, "rating": POINTS}, "rating"),
+        ({"w": FLOATS, "Survived": ["0.0", "1.0", ""], "deck": ["a", "b", "c", "d"]}, "Survived"),
+    ],
+)
+def test_a_label_of_whole_numbers_is_found_though_they_are_written_with_a_point(
+    take: Take, columns: dict[str, Any], label: str
+) -> None:
+    assert take(columns_of(columns)).found.inferred.label == label
+    width = max(map(len, columns.values()))
+    rows = [{name: values[i % len(values)] for name, values in columns.items()} for i in range(width)]
+    typed = [{name: float(text) if text in (*POINTS, "0.0") else text for name, text in row.items()} for row in rows]
+    assert take(json_lines(typed), "a.jsonl").found.inferred.label == label
+
+
+@pytest.mark.parametrize("readings", [["36.6", "37.0", "38.1"], ["$1.50", "$2.00"]])
+def test_a_measurement_with_few_decimals_is_no_label(take: Take, readings: list[str]) -> None:
+    with pytest.raises(Invalid, match="none looks like one"):
+        take(columns_of({"w": FLOATS, "reading": readings}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "taken", "other"),
+    [
+        ({"y": MANY, "w": FLOATS, "shape": ["round", "square"]}, "shape", "y"),
+        ({"stars": ["0.5", "1.0", "1.5"], "note": QUOTED, "useful": "0123"}, "useful", "stars"),
+        ({"stars": POINTS, "note": QUOTED, "useful": "0123"}, "stars", "useful"),
+        ({"w": FLOATS, "Label": ["oak", "elm", "ash"], "label": BITS}, "Label", "label"),
+        ({"w": FLOATS, "Class": ["oak", "elm", "ash"], "class": BITS}, "Class", "class"),
+    ],
+)
+def test_a_label_beside_a_column_that_is_called_like_one_or_stands_like_one_is_doubted(
+    take: Take, columns: dict[str, Any], taken: str, other: str
+) -> None:
+    outcome = take(columns_of(columns))
+    assert outcome.found.inferred.label_candidates == [taken, other]
+    assert f"{other}." in said(outcome, "label_guessed")
 
 
 @pytest.mark.parametrize("first", ["v1", "Class Index"])
