@@ -17,6 +17,8 @@ from service.ingest.source import RowSource
 _DECIMAL = re.compile(r"[+-]?\d+(,\d+)?")
 _RATINGS = 20
 _SURELY_A_QUANTITY = 50
+_ENOUGH_ROWS = 20
+_NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def read_labels(
     _check_names(label.name, set(found), limits)
     classes = sorted_classes(set(found))
     check_classes(label.name, classes)
+    _check_repeats(label.name, found)
     in_order = {name: found[name] for name in classes}
     return LabelReading(names, classes, (*alike, *said, *label_warnings(in_order)))
 
@@ -177,6 +180,24 @@ def check_classes(label: str, classes: tuple[str, ...]) -> None:
     if len(classes) < 2:
         only = f"only the class {classes[0]!r}" if classes else "no value"
         raise invalid(f"the label column {label!r} has {only}; at least 2 classes are needed", f"column {label}")
+
+
+def _check_repeats(label: str, counts: Mapping[str, int]) -> None:
+    """Raise `Invalid` where nearly every row has a class of its own. Of few rows it may be chance, or a beginning."""
+    rows = sum(counts.values())
+    lone = [name for name, count in counts.items() if count == 1]
+    if rows < _ENOUGH_ROWS or len(lone) < _NEARLY_ALL * rows:
+        return
+    number = (
+        "; where it is a quantity to predict, that is regression, which is not supported"
+        if all(map(is_number, lone))
+        else ""
+    )
+    raise invalid(
+        f"the label column {label!r} has {len(counts):,} classes in {rows:,} rows, and {len(lone):,} of them stand in one row alone, "
+        f"as {lone[0]!r}: there is nothing to compare a sample with. Name a column of classes as spec.label{number}",
+        f"column {label}",
+    )
 
 
 def sorted_classes(names: Collection[str]) -> tuple[str, ...]:

@@ -176,6 +176,13 @@ def test_numbers_of_two_types_in_json_are_one_class(take: Take) -> None:
         ["\uff21\uff22", "AB", "CD"],
         ["007", "7", "8"],
         ["Straße", "STRASSE", "Weg"],
+        ["\u2764", "\u2764\ufe0f", "x"],
+        ["-1", "\u22121", "1"],
+        ["0", "-0", "2"],
+        ["1000", "1,000", "20"],
+        ["T-shirt", "T\u2013shirt", "hat"],
+        ["T-shirt", "T\u2011shirt", "hat"],
+        ["R&D", "R&amp;D", "HR"],
     ],
 )
 def test_spellings_of_one_class_are_kept_apart_and_named(take: Take, labels: list[str]) -> None:
@@ -197,9 +204,55 @@ def test_the_cure_of_similar_classes_merges_every_group_that_is_named(take: Take
     assert len(take(content, "a.jsonl", **cure).found.classes) == 3
 
 
-@pytest.mark.parametrize("labels", [["a", "b"], ["-1", "1"], ["1", "2"], ["re-do", "redo"], ["+", "-", "x"]])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["a", "b"],
+        ["-1", "1"],
+        ["1", "2"],
+        ["re-do", "redo"],
+        ["+", "-", "x"],
+        ["9007199254740992", "9007199254740993"],
+        ["1,000", "1000", "0,5"],
+    ],
+)
 def test_classes_that_differ_in_more_than_spelling_are_not_doubted(take: Take, labels: list[str]) -> None:
-    assert "similar_labels" not in take(table(labels)).codes
+    assert "similar_labels" not in take(lines(labels), "a.jsonl").codes
+
+
+@pytest.mark.parametrize(
+    ("odd", "plain"),
+    [
+        ("New  York", "New York"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("R&amp;D", "R&D"),
+        ("\u0441at", "cat"),
+        ("oak.", "oak"),
+        ("1,000", "1000"),
+    ],
+)
+def test_of_equally_frequent_spellings_the_plain_one_is_kept(take: Take, odd: str, plain: str) -> None:
+    detail = said(take(lines([odd, plain, "other"]), "a.jsonl"), "similar_labels")
+    assert json.loads(detail[detail.index("{") :]) == {"merge_labels": {plain: [odd]}}
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        ([f"name {i}" for i in range(60)], "60 classes in 60 rows"),
+        ([f"name {i % 57}" for i in range(60)], "57 classes in 60 rows"),
+        ([str(i * 3 % 50) for i in range(45)], "regression"),
+    ],
+)
+def test_a_label_that_differs_in_nearly_every_row_is_refused(take: Take, labels: list[str], shown: str) -> None:
+    with pytest.raises(Invalid, match=shown) as caught:
+        take(table(labels, len(labels)))
+    assert caught.value.errors[0].loc == ["file", "column label"]
+
+
+@pytest.mark.parametrize("labels", [[f"name {i // 2}" for i in range(60)], [f"name {i}" for i in range(19)]])
+def test_classes_of_two_samples_and_the_first_few_of_many_are_taken(take: Take, labels: list[str]) -> None:
+    assert len(take(table(labels, len(labels))).found.classes) == len(set(labels))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +293,7 @@ def test_shares_of_a_class_are_refused_and_may_be_named(take: Take, form: str) -
     assert set(named.found.classes) == {"0", "1", "perhaps"}
 
 
-@pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A", "?", "-"])
+@pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A", "?", "-", "---", "#NV", "k. A."])
 def test_a_word_for_a_missing_value_is_a_class_with_a_warning_and_a_cure(take: Take, word: str) -> None:
     for content, name in ((table(["up", word, "down"]), "a.csv"), (lines(["up", word, "down"]), "a.jsonl")):
         outcome = take(content, name)
