@@ -51,7 +51,7 @@ _DATASET = {
     "images_rounded": "Pixel values were rounded.",
     "images_scaled": "Pixel values were scaled.",
     "label_guessed": "The label column was guessed.",
-    "label_leak": "A column gives the label away and was left out.",
+    "label_leak": "A column gives the label away.",
     "label_looks_missing": "A class looks like a missing value.",
     "labels_are_names": "Numbers were replaced by the names of the classes.",
     "labels_are_places": "Labels were read as positions in the list of classes.",
