@@ -20,6 +20,9 @@ from service.ingest.values import as_text, split_name
 
 _ALWAYS_LISTS = ("metadata.csv", "metadata.jsonl")  # Hugging Face's
 _FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
+_NAMES = re.compile(
+    r"(?i)\s*((image|img|picture|photo|file)?[_\s.-]?(file|name|filename|path|id|url)|image|img|picture|photo)\s*"
+)
 _MOST_TABLES = 50  # looked into
 _LOOKED_AT = 4  # batches
 _FEWEST = 2  # images that a column of another name must name
@@ -118,14 +121,14 @@ def _chosen(member: Member, source: RowSource, images: ArchiveImages) -> ImageLi
     always = base_name(member.path).lower() in _ALWAYS_LISTS
     columns = _looked_at(source)
     matches = [_Match.of(name, texts, images, member.path) for name, texts in columns.items()]
-    best = max((one for one in matches if one.fits(images, always=always)), key=_Match.rank, default=None)
-    if len(matches) > 1 and all(one.fits(images, always=always) for one in matches):
-        best = None  # each column is a list of images, as of one class, and none has their labels
+    best = _best(matches, images, always=always)
     if best is not None:
         headless = len(_candidates(best.column, images, member.path)) == 1
         return ImageList(member.path, source, best.column, best.strict, headless)
     if always:
-        raise invalid(f"{member.path} needs a column file_name; it has {listed(list(columns))}", member.path)
+        all_fit = bool(matches) and all(one.fits(images, always=always) for one in matches)
+        needed = "a column of labels beside" if all_fit else "a column"
+        raise invalid(f"{member.path} needs {needed} file_name; it has {listed(list(columns))}", member.path)
     shared = next((one for one in matches if one.shared >= max(_FEWEST, _MOST * one.values)), None)
     if shared is not None:
         raise invalid(
@@ -134,6 +137,15 @@ def _chosen(member: Member, source: RowSource, images: ArchiveImages) -> ImageLi
             member.path,
         )
     return None
+
+
+def _best(matches: Sequence["_Match"], images: ArchiveImages, *, always: bool) -> "_Match | None":
+    """The column that names the images. None where no column does, and where each is a list of images, as of one class."""
+    fitting = [one for one in matches if one.fits(images, always=always)]
+    best = max(fitting, key=_Match.rank, default=None)
+    if best is None or len(matches) > len(fitting):
+        return best
+    return best if all(best.is_surer(one) for one in matches if one is not best) else None
 
 
 def _looked_at(source: RowSource) -> dict[str, list[str]]:
@@ -151,11 +163,11 @@ def _is_wide(kind: Any) -> bool:
 
 @dataclass(frozen=True)
 class _Match:
-    """How the values of a column name images: the number of values, of images found, and of values that name several."""
+    """How the values of a column name images: the number of values, the paths found, and the number of values that name several."""
 
     column: str
     values: int
-    found: int
+    paths: frozenset[str]
     shared: int
     with_ending: bool
     strict: bool
@@ -174,7 +186,12 @@ class _Match:
                 agreeing += deep and _agrees(text, one[0])
                 endings += one[0].path.lower().endswith(text.lower()[-4:])
         strict = nested > 0 and agreeing >= _MOST * nested
-        return cls(column, len(texts), len(found), shared, endings > len(found) / 2, strict)
+        return cls(column, len(texts), frozenset(found), shared, endings > len(found) / 2, strict)
+
+    @property
+    def found(self) -> int:
+        """Number of images found."""
+        return len(self.paths)
 
     def fits(self, images: ArchiveImages, *, always: bool) -> bool:
         """Whether the column names images."""
@@ -185,7 +202,17 @@ class _Match:
 
     def rank(self) -> tuple[int, bool, bool]:
         """Sorts columns, the likeliest last."""
-        return self.found, self.with_ending, self.column in _FILE_COLUMNS
+        return self.found, self.with_ending, self.is_named
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the column is called like one of names."""
+        return _NAMES.fullmatch(self.column) is not None
+
+    def is_surer(self, other: "_Match") -> bool:
+        """Whether the other column, which fits too, is rather one of labels: of the classes 0 and 1 beside 0.png and 1.png."""
+        repeats = other.paths <= self.paths and other.found <= _MOST * self.found
+        return repeats or (not other.with_ending and (self.with_ending or self.is_named))
 
 
 def _agrees(reference: str, member: Member) -> bool:

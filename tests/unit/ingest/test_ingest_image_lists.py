@@ -282,6 +282,41 @@ def test_columns_that_all_name_images_are_no_labels(take: Take) -> None:
         take(zip_of(files), "trees.zip")
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("file,label", "{n}.png,{c}"),
+        ("picture,label", "{n}.png,{c}"),
+        ("id,label", "{n},{c}"),
+        ("a,b", "{c},{n}"),
+    ],
+)
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.csv"])
+def test_labels_that_are_numbers_do_not_count_as_names_of_numbered_images(
+    take: Take, header: str, row: str, name: str
+) -> None:
+    files = {f"images/{n}.png": png(value=n) for n in range(12)}
+    files[name] = "\n".join([header, *(row.format(n=n, c=n % 2) for n in range(12))]).encode()
+    outcome = take(zip_of(files), "numbers.zip")
+    assert (outcome.found.rows, outcome.found.skipped_rows) == (12, 0)
+    assert by_stem(outcome) == {str(n): str(n % 2) for n in range(12)}
+
+
+def test_columns_of_one_hot_labels_do_not_count_as_names_of_numbered_images(take: Take) -> None:
+    files = {f"images/{n}.jpg": png(value=n) for n in range(12)}
+    rows = (f"{n}.jpg, {n % 2}, {1 - n % 2}" for n in range(12))
+    files["_classes.csv"] = "\n".join(["filename, cat, dog", *rows]).encode()
+    assert take(zip_of(files), "pets.zip", label=["cat", "dog"]).found.class_counts == {"cat": 6, "dog": 6}
+
+
+def test_metadata_of_which_every_column_names_images_is_told_what_it_lacks(take: Take) -> None:
+    files = {f"images/{n}.png": png(value=n) for n in range(12)}
+    rows = (f"{n}.png,{(n + 1) % 12}.png" for n in range(12))
+    files["metadata.csv"] = "\n".join(["left,right", *rows]).encode()
+    with pytest.raises(Invalid, match=r"metadata\.csv needs a column of labels beside file_name; it has left, right"):
+        take(zip_of(files), "pairs.zip")
+
+
 def test_a_table_that_names_no_image_is_told_where_all_lie_in_one_folder(take: Take) -> None:
     files = {f"aligned/face_{n}_cut.png": png(value=n) for n in range(6)}
     files["moods.csv"] = csv_of(6, header="face,age,mood", line="face_{i}.png,{i},{t}").encode()
