@@ -17,6 +17,7 @@ from service.ingest.readers.labelled_list import (
     ImageList,
     ListedImages,
     agreement,
+    ambiguity,
     find_lists,
     may_hold_labels,
     read_lists,
@@ -80,7 +81,7 @@ def open_folder(kind: str, images: Sequence[Member], tables: InnerTables) -> Row
     contents = (
         _listed(lists, named, pictures, _named_columns(tables.upload.spec))
         if lists
-        else _without_lists(pictures, tables)
+        else _without_lists(pictures, tables, named)
     )
     warnings = [*listing.warnings, *contents.warnings]
     if masks.masks:
@@ -111,14 +112,15 @@ def _ignored(listing: Listing, images: Sequence[Member], lists: Sequence[ImageLi
         yield ClientWarning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
 
 
-def _without_lists(images: Sequence[Member], tables: InnerTables) -> _Contents:
+def _without_lists(images: Sequence[Member], tables: InnerTables, named: ArchiveImages) -> _Contents:
     try:
         found = _in_folders(images)
     except Invalid as error:
         beside = listed([one.path for one in tables.members()])
         if not beside:
             raise
-        raise invalid(f"{error}; no column of {beside} names the images by path, name or id") from error
+        why = ambiguity(tables, named) or f"no column of {beside} names the images by path, name or id"
+        raise invalid(f"{error}; {why}") from error
     classes = {entry.values.get("label") for entry in found.entries if not entry.fault}
     if len(classes) == 1 and (beside := listed([one.path for one in tables.members(".txt")])):
         raise invalid(

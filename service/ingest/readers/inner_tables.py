@@ -45,7 +45,8 @@ def base_name(path: str) -> str:
 def stem_of(path: str) -> str:
     """The last part of a path without its endings: `train` of `data/train.csv.gz`."""
     name = base_name(path)
-    return name.lower().removesuffix(".gz").rpartition(".")[0] or name
+    plain = name[: -len(".gz")] if name.lower().endswith(".gz") else name
+    return plain.rpartition(".")[0] or name
 
 
 def is_submission(path: str) -> bool:

@@ -27,6 +27,7 @@ _MOST_TABLES = 50  # looked into
 _LOOKED_AT = 4  # batches
 _FEWEST = 2  # images that a column of another name must name
 _MOST = 0.5
+_WORDS = re.compile(r"[-_. ]|(?<=[a-z])(?=[A-Z])")
 _REPEATED = re.compile(r"\.\d+$")
 
 Values = Mapping[str, str | None]
@@ -68,20 +69,38 @@ def split_of_path(path: str) -> str | None:
 
 
 def split_of_name(stem: str) -> str | None:
-    """The split in the name of a table, as in `train_labels` or `data-test-2`; None for none or several."""
-    words = stem.replace("-", "_").replace(".", "_").replace(" ", "_").split("_")
-    found = {split for word in words if (split := split_name(word))}
+    """The split in the name of a table, as in `train_labels`, `trainLabels` or `data-test-2`; None for none or several."""
+    found = {split for word in _WORDS.split(stem) if (split := split_name(word))}
     return found.pop() if len(found) == 1 else None
 
 
 def find_lists(tables: InnerTables, images: ArchiveImages) -> list[ImageList]:
     """The tables that name images of the archive. Raises `Invalid` for a metadata.csv or metadata.jsonl that does not."""
+    found = [_list(member, tables.open, upload, images) for member, upload in _unpacked(tables)]
+    return sorted((one for one in found if one is not None), key=lambda one: one.path)
+
+
+def _unpacked(tables: InnerTables) -> list[tuple[Member, Upload]]:
+    """The tables that may be lists."""
     candidates = [one for one in tables.members(".txt") if not one.fault and not is_submission(one.path)]
     candidates.sort(key=lambda one: (base_name(one.path).lower() not in _ALWAYS_LISTS, one.path.count("/"), one.path))
     candidates = candidates[:_MOST_TABLES]
-    uploads = tables.unpacked(candidates)
-    found = [_list(member, tables.open, upload, images) for member, upload in zip(candidates, uploads, strict=True)]
-    return sorted((one for one in found if one is not None), key=lambda one: one.path)
+    return list(zip(candidates, tables.unpacked(candidates), strict=True))
+
+
+def ambiguity(tables: InnerTables, images: ArchiveImages) -> str | None:
+    """The column that would name the images if not several of them had its names, as a reason; None where there is none."""
+    for member, upload in _unpacked(tables):
+        source = _opened(tables.open, upload)
+        for column, texts in (_looked_at(source) if source is not None else {}).items():
+            several = [found for text in texts if len(found := _candidates(text, images, member.path)) > 1]
+            if len(several) > max(_FEWEST, _MOST * len(texts)) and _NAMES.fullmatch(column):
+                one, other = several[0][:2]
+                return (
+                    f"a name in column {column!r} of {member.path} may be that of several images, such as {one.path} and {other.path}; "
+                    "write paths in it, or call the table by its split, such as train_labels.csv"
+                )
+    return None
 
 
 def _list(

@@ -1,5 +1,6 @@
 """Tables beside images that name them and give their labels."""
 
+import gzip
 import json
 import unicodedata
 from urllib.parse import quote
@@ -300,6 +301,28 @@ def test_labels_that_are_numbers_do_not_count_as_names_of_numbered_images(
     outcome = take(zip_of(files), "numbers.zip")
     assert (outcome.found.rows, outcome.found.skipped_rows) == (12, 0)
     assert by_stem(outcome) == {str(n): str(n % 2) for n in range(12)}
+
+
+def numbered_splits() -> dict[str, bytes]:
+    """Images of two splits that have the same names."""
+    return {f"{split}/{n}.png": png(value=n) for split in ("train", "test") for n in range(1, 13)}
+
+
+@pytest.mark.parametrize("name", ["trainLabels.csv", "TrainLabels.csv", "train_labels.csv", "labelsTrain.csv.gz"])
+def test_a_list_called_by_its_split_names_the_images_of_that_split(take: Take, name: str) -> None:
+    content = csv_of(12, header="id,label", line="{i},{c}").replace("\n0,", "\n12,").encode()
+    files = {**numbered_splits(), name: gzip.compress(content) if name.endswith(".gz") else content}
+    outcome = take(zip_of(files), "kaggle.zip")
+    assert {path.split("/")[0] for path in outcome.table["path"]} == {"train"}
+    assert (outcome.found.rows, outcome.found.skipped_rows) == (12, 12)
+
+
+def test_names_without_ending_that_several_images_have_are_the_reason_of_a_refusal(take: Take) -> None:
+    content = csv_of(12, header="id,label", line="{i},{c}").encode()
+    with pytest.raises(
+        Invalid, match=r"column 'id' of labels\.csv may be .* several images, such as \w+/1\.png and \w+/1\.png"
+    ):
+        take(zip_of({**numbered_splits(), "labels.csv": content}), "kaggle.zip")
 
 
 def test_columns_of_one_hot_labels_do_not_count_as_names_of_numbered_images(take: Take) -> None:
