@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Dialog, Page, Route, expect
 
 from service.services import Services
 from tests.browser.conftest import eventually, follow
@@ -307,7 +307,12 @@ def test_a_tab_with_decisions_that_are_not_saved_asks_before_it_goes(
 ) -> None:
     ready(page, job)
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def accept(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", accept)
     saving = re.compile("/jobs/job_1/reviews$")
     page.route(saving, lambda _: None)  # the service does not answer
     for place in range(8):
