@@ -249,6 +249,6 @@ def _detail(items: list[RatedAnnotator]) -> str:
     more = f" and {len(worse) - _NAMED} more" if len(worse) > _NAMED else ""
     names = ", ".join(repr(name) for name in worse[:_NAMED])
     return (
-        f"More labels are doubted than chance explains of {names}{more}, compared with the others on samples of the same classes. A doubt is "
-        "no proof: the samples may be harder ones. Review some before you draw conclusions."
+        f"More labels of {names}{more} are doubted than chance explains, compared with those of the others on samples of the same classes. "
+        "A doubt is no proof: the samples may be harder ones. Review some before you draw conclusions."
     )

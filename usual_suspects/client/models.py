@@ -1005,7 +1005,7 @@ class Inferred:
     group_candidates: tuple[str, ...] = ()
     # Columns that may be the label, the likeliest first, where it was guessed.
     label_candidates: tuple[str, ...] = ()
-    # Columns that say the label in other words in every row. In a corrected upload they change with it.
+    # Columns that are the label once more, as its names or codes. In a corrected upload they change with it.
     label_copies: tuple[str, ...] = ()
     # How the file was read: "csv, delimiter semicolon, encoding utf-16".
     format: str
@@ -1672,6 +1672,7 @@ class UncheckedIssue:
         "text",
         "images",
     ]
+    title: str
     reason: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -42,6 +42,7 @@ class UncheckedIssue(BaseModel):
     """A type of issue that was not looked for."""
 
     type: IssueType
+    title: str
     reason: str
 
 

@@ -20,7 +20,11 @@ def issue_list(services: Services, job: Job, wanted: IssueType | None, limit: in
     reasons = {one["type"]: one["reason"] for one in kept.get("not_checked", [])}
     asked = ISSUE_TYPES if wanted is None else (wanted,)
     items = [_item(name, found[name], limit) for name in asked if name in found]
-    missing = [UncheckedIssue(type=name, reason=reasons.get(name, _EARLIER)) for name in asked if name not in found]
+    missing = [
+        UncheckedIssue(type=name, title=ISSUES[name].title, reason=reasons.get(name, _EARLIER))
+        for name in asked
+        if name not in found
+    ]
     return IssueList(items=items, total=len(items), not_checked=missing)
 
 

@@ -67,4 +67,6 @@ def issues(
         )
         for one in answer["items"]
     ]
-    return IssuesAnswer(items=rows, not_checked=[UncheckedRow(**one) for one in answer["not_checked"]])
+    return IssuesAnswer(
+        items=rows, not_checked=[UncheckedRow(type=one["type"], reason=one["reason"]) for one in answer["not_checked"]]
+    )

@@ -31,7 +31,13 @@ def test_types_come_in_the_order_of_the_table_with_what_their_score_is(client: h
     assert answer["total"] == len(answer["items"])
     for one in answer["items"]:
         assert (one["title"], one["score_is"]) == (ISSUES[one["type"]].title, ISSUES[one["type"]].score)
-    assert answer["not_checked"] == [{"type": "leakage", "reason": "This job holds no sample out."}]
+    assert answer["not_checked"] == [
+        {
+            "type": "leakage",
+            "title": "Held-out samples that are also trained on",
+            "reason": "This job holds no sample out.",
+        }
+    ]
 
 
 def test_samples_are_cut_at_the_limit_and_counted_whole(client: httpx.Client) -> None:
