@@ -343,7 +343,7 @@ def test_a_real_file_is_read_corrected_and_becomes_a_job(
     assert roles == {"visit": "input", "ward": "group", "age": "input", "joined": "input", "outcome": "label"}
 
 
-def test_a_real_file_of_unclear_label_becomes_a_job_by_one_answer(
+def test_a_real_file_of_unclear_label_becomes_a_job_by_one_good_answer(
     page: Page, client: httpx.Client, watched: Watched, tmp_path: Path
 ) -> None:
     lines = [
@@ -354,13 +354,17 @@ def test_a_real_file_of_unclear_label_becomes_a_job_by_one_answer(
     page.goto(f"{PAGE}#/new")
     page.get_by_label(FIELD).set_input_files(tmp_path / "tiles.csv")
     question = page.get_by_role("group", name="Which column is the label?")
-    expect(question.get_by_role("button")).to_have_text(
-        ["form", "colour", "Read again", "The first line is a sample, not names of columns"]
-    )
+    buttons = ["form", "colour", "Read again", "The first line is a sample, not names of columns"]
+    expect(question.get_by_role("button")).to_have_text(buttons)
+    # A column that cannot be the label is no end: its refusal says why, and the question stays.
+    question.get_by_label("Its name").fill("length")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("length")
+    expect(question.get_by_role("button")).to_have_text(buttons)
     question.get_by_role("button", name="colour").click()
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("tiles")
     (job,) = client.get("/jobs").json()["items"]
     assert job["dataset"]["classes"] == ["blue", "pink", "red"]
-    assert watched.refused == [(422, "/datasets")]
+    assert watched.refused == [(422, "/datasets")] * 2
     watched.refused.clear()
