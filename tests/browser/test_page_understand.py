@@ -160,6 +160,12 @@ def test_a_signal_is_ranked_by_and_a_class_is_filtered(page: Page) -> None:
     expect(page).to_have_url(f"{page.url.split('#')[0]}#/jobs/job_1/suspects?label=dog&verdict=mislabeled")
 
 
+def test_a_job_with_planted_errors_says_so_on_each_of_its_parts(page: Page) -> None:
+    for part in ("suspects", "audit", "understand"):
+        page.goto(f"{JOB}/{part}")
+        expect(page.get_by_role("list", name="Facts")).to_contain_text("a trial with planted errors")
+
+
 def test_each_other_problem_leads_to_its_samples(page: Page) -> None:
     page.goto(f"{JOB}/understand?ask=issues")
     copies = page.get_by_role("article").filter(has=page.get_by_role("heading", name="Samples that repeat 6 samples"))
