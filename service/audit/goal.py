@@ -94,7 +94,7 @@ def expected_more_reviews(goal: Goal, measured: Measured, left: Array, probabili
         # Without a surprise a bound lies above what is expected by three errors in as many samples as were drawn.
         slack = 3 * (samples - more) / max(drawn, 1) * 0.5 + 1.5 * np.sqrt(rest * (samples - more) / max(drawn, 1))
         # What a bound lies above it now does not go at once: the model may expect too little.
-        shrunk = (measured.drawn / max(drawn, 1) * (samples - more) / max(samples, 1)) ** _SHRINKING
+        shrunk = (measured.drawn / max(drawn, 1) * max(samples - more, 0) / max(samples, 1)) ** _SHRINKING
         bounds = {
             name: int(measured.found + hits + min(rest + max(slack, wide * shrunk), samples - more))
             for name, wide in above.items()

@@ -87,6 +87,11 @@ def test_bands_expect_what_their_samples_do(bands: list[tuple[int, float]], firs
     assert expected_wrong(left, probability, np.array([first]))[0] == pytest.approx(one_by_one[:first].sum())
 
 
+def test_nothing_is_expected_where_every_sample_was_reviewed() -> None:
+    every = told(found=300, reviewed=1000, drawn=900, estimate=300.0, low=300, high=300, at_most=300)
+    assert more_reviews(Goal("accept", 0.1), every, np.zeros(0)) is None
+
+
 @pytest.mark.parametrize("goal", [Goal("measure"), Goal("recall", 0.9), Goal("remaining", 0.01)])
 def test_a_bound_far_above_what_the_model_expects_is_not_near_the_goal(goal: Goal) -> None:
     far = told(samples=1500, found=107, reviewed=430, drawn=300, estimate=110.0, low=107, high=222, at_most=217)
