@@ -240,7 +240,7 @@ class Inferred(Frozen):
     )
     label_copies: list[str] = Field(
         default_factory=list,
-        description="Columns that are the label once more, as its names or codes. In a corrected upload they change with it.",
+        description="Columns that repeat the label, as names or codes of its classes. A corrected upload changes them with it.",
     )
     format: str = Field(description='How the file was read: "csv, delimiter semicolon, encoding utf-16".')
 

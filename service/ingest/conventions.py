@@ -42,6 +42,11 @@ class Conventions:
         return self.day_first or column.dates_with_points > column.dates_in_digits / 2
 
 
+def is_dated(column: ColumnCounts) -> bool:
+    """Whether nearly all values of a column are dates or times."""
+    return max(column.times, *column.moments.values(), 0) >= NEARLY_ALL * max(column.telling, 1)
+
+
 def conventions_of(columns: Iterable[ColumnCounts], delimiter: str, spec: DatasetSpec) -> Conventions:
     """Decide both for a file: by the client's word, by most of the values that can be read in one way, by the delimiter."""
     columns = list(columns)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.domain.dataset import ClientWarning, DatasetSpec
 from service.ingest import values
 from service.ingest.column_counts import ColumnCounts
-from service.ingest.conventions import NEARLY_ALL
+from service.ingest.conventions import is_dated
 from service.ingest.faults import bad_spec, listed
 from service.ingest.one_hot import OneHotColumns
 from service.ingest.survey import is_id_name
@@ -66,7 +66,7 @@ class LabelGuess:
         return [self.name, *self.others] if self.others else []
 
     def without(self, copies: Sequence[str]) -> "LabelGuess":
-        """The same guess, but for columns that say the same as the label: whichever is taken, the samples are the same."""
+        """The same guess without columns that repeat the label: whichever of them is taken, the samples have the same classes."""
         return LabelGuess(self.name, tuple(name for name in self.others if name not in copies))
 
     def warnings(self) -> list[ClientWarning]:
@@ -177,11 +177,11 @@ def is_class_like(column: ColumnCounts, rows: int) -> bool:
     """Whether a column has few values, and neither fractions nor dates."""
     if not 2 <= column.different <= min(_FEW, max(2, rows // 2)) or _has_fractions(column):
         return False
-    return max(column.times, *column.moments.values(), 0) < NEARLY_ALL * max(column.telling, 1)
+    return not is_dated(column)
 
 
 def _has_fractions(column: ColumnCounts) -> bool:
-    """Whether some of a few values are numbers with decimals other than zero."""
+    """Whether a column of few values has a number with decimals that are not all zero."""
     if column.numbers > column.whole:
         return True
     marked = column.only_by_point or column.only_by_comma

@@ -17,8 +17,8 @@ from service.ingest.source import RowSource
 _DECIMAL = re.compile(r"[+-]?\d+(,\d+)?")
 _RATINGS = 20
 _SURELY_A_QUANTITY = 50
-_ENOUGH_ROWS = 20
-_NEARLY_ALL = 0.9
+_ENOUGH_ROWS = 20  # that tell classes from values that never repeat
+_MOSTLY_LONE = 0.9  # share of the rows whose class no other row has
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _check_repeats(label: str, counts: Mapping[str, int]) -> None:
     """Raise `Invalid` where nearly every row has a class of its own. Of few rows it may be chance, or a beginning."""
     rows = sum(counts.values())
     lone = [name for name, count in counts.items() if count == 1]
-    if rows < _ENOUGH_ROWS or len(lone) < _NEARLY_ALL * rows:
+    if rows < _ENOUGH_ROWS or len(lone) < _MOSTLY_LONE * rows:
         return
     number = (
         "; where it is a quantity to predict, that is regression, which is not supported"

@@ -109,13 +109,16 @@ def copies(found: Iterable[Leak]) -> list[str]:
 
 
 def left_out(found: Iterable[Leak], label: str, changing: Collection[str]) -> dict[str, LeftOut]:
-    """The leaks that are not learnt from: the copies of the label. Those that are `changing` are corrected with it."""
-    why = f"wherever it has a value, it says the label {label!r} in other words"
-    kept = {True: "a corrected file changes it with the label", False: "a corrected file leaves it as it is"}
-    return {
-        name: LeftOut("label_leak", f"{why}; {kept[name in changing]}; name it in spec.features to learn from it")
-        for name in copies(found)
-    }
+    """The copies of the label, which are not learnt from. A corrected file changes those that are `changing`."""
+    reasons = {}
+    for name in copies(found):
+        corrected = "changes it with the label" if name in changing else "leaves it as it is"
+        reasons[name] = LeftOut(
+            "label_leak",
+            f"wherever it has a value, it says the label {label!r} in other words; a corrected file {corrected}; "
+            "name it in spec.features to learn from it",
+        )
+    return reasons
 
 
 def leak_warnings(found: Iterable[Leak], label: str) -> list[ClientWarning]:

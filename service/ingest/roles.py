@@ -86,7 +86,7 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     left_out = _not_asked_for(others, spec) | annotators.others_left_out(who, annotator)
     free = [column for column in others if column.name not in left_out]
     asked = {*(spec.features or ()), *spec.kinds}
-    # What the client leaves out may be a copy of the label, too, which a corrected file keeps in step.
+    # A column that the client leaves out may repeat the label, too. A corrected file must change it.
     usable = [one for one in others if groups.is_group(one) or not _uselessness(one, survey, spec)]
     suspects = [one for one in usable if one.name not in asked]
     found = leaks.find_leaks(source, label, reading, suspects, survey.rows, words)
@@ -101,15 +101,14 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     warnings += leaks.leak_warnings([one for one in found if one.name in learnt], label)
     if split is not None:
         warnings += check_splits(columns[split], split)
+    grouping = [one.name for one in others if groups.is_group(one) and one.name not in copies]
     inferred = Inferred(
         label=None if spec.label_column else label,
         id=None if spec.id else identity,
         split=None if spec.split else split,
         annotator=None if spec.annotator else annotator,
         modality=modality if spec.modality == "auto" else None,
-        group_candidates=[]
-        if spec.group
-        else [one.name for one in others if groups.is_group(one) and one.name not in copies],
+        group_candidates=[] if spec.group else grouping,
         label_candidates=guess.candidates,
         label_copies=changing,
         format=source.format,

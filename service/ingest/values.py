@@ -108,7 +108,7 @@ def as_text(column: Any) -> Any:
 
 
 def as_whole_text(column: Any) -> Any:
-    """The same, not stripped."""
+    """Any scalar column as text with the spaces around it; whole floats without a point; null stays null."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if isinstance(column.type, pa.BaseExtensionType):
@@ -124,8 +124,8 @@ def as_whole_text(column: Any) -> Any:
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         return pa.array([value and value.decode("utf-8", "replace") for value in column.to_pylist()], pa.string())
     if pa.types.is_nested(column.type):
-        told = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
-        return pa.array(told, pa.string())
+        written = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
+        return pa.array(written, pa.string())
     return pc.cast(column, pa.string())
 
 

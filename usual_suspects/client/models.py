@@ -1005,7 +1005,7 @@ class Inferred:
     group_candidates: tuple[str, ...] = ()
     # Columns that may be the label, the likeliest first, where it was guessed.
     label_candidates: tuple[str, ...] = ()
-    # Columns that are the label once more, as its names or codes. In a corrected upload they change with it.
+    # Columns that repeat the label, as names or codes of its classes. A corrected upload changes them with it.
     label_copies: tuple[str, ...] = ()
     # How the file was read: "csv, delimiter semicolon, encoding utf-16".
     format: str

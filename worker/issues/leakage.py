@@ -25,17 +25,15 @@ def leakage(samples: TrainingSamples, held: Sequence[tuple[HeldOut, Hashes]]) ->
     if not count:
         return NotChecked("leakage", "This job holds no sample out: it has neither a reference nor another split.")
     trained, first = np.unique(samples.hashes, return_index=True)
-    inside = [np.flatnonzero(np.isin(hashes, trained)) for _, hashes in held]
-    flagged = sum(len(places) for places in inside)
-    leaked = np.concatenate([hashes[places] for (_, hashes), places in zip(held, inside, strict=True)])
+    inside = [(one, np.flatnonzero(np.isin(hashes, trained))) for one, hashes in held]
+    flagged = sum(len(places) for _, places in inside)
+    leaked = np.concatenate([hashes[places] for (_, hashes), (_, places) in zip(held, inside, strict=True)])
     is_leaked = np.isin(trained, leaked)
     sets = same_sets(np.concatenate([leaked, trained[is_leaked]]))
-    listed = _listed(
-        samples, [(one, places) for (one, _), places in zip(held, inside, strict=True)], sets, first[is_leaked]
-    )
+    listed = _listed(samples, inside, sets, first[is_leaked])
     detail = "No held-out sample is trained on."
     if flagged:
-        parts = {one.parts[place] for (one, _), places in zip(held, inside, strict=True) for place in places.tolist()}
+        parts = {one.parts[place] for one, places in inside for place in places.tolist()}
         detail = (
             f"Held-out samples (of {', '.join(sorted(parts))}) whose input is also trained on: {flagged:,} of {count:,}. "
             "Accuracy on them is too high, and they verify nothing."

@@ -25,9 +25,8 @@ _RUN, _WORDS = 3, 1_000  # words of a run, and words of a text that are compared
 _BANDS, _MINIMA = 6, 4
 _MULTIPLIERS = fingerprints.mixed(np.arange(1, _BANDS * _MINIMA + 1, dtype=np.uint64)) | np.uint64(1)
 _BLOCK = 1_024  # texts
-_COMPARED = (
-    16  # texts of a band that each is compared with: many share a band where they have little beside a few common words
-)
+# Texts of a band that each is compared with. Many share a band where they have little beside a few common words.
+_COMPARED = 16
 
 Reading = Callable[[Rows], Iterable[str]]
 

@@ -20,7 +20,7 @@ from service.ingest.values import as_text, split_name
 
 _ALWAYS_LISTS = ("metadata.csv", "metadata.jsonl")  # Hugging Face's
 _FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
-_NAMES = re.compile(
+_NAME_COLUMN = re.compile(
     r"(?i)\s*((image|img|picture|photo|file)?[_\s.-]?(file|name|filename|path|id|url)|image|img|picture|photo)\s*"
 )
 _MOST_TABLES = 50  # looked into
@@ -89,12 +89,12 @@ def _unpacked(tables: InnerTables) -> list[tuple[Member, Upload]]:
 
 
 def ambiguity(tables: InnerTables, images: ArchiveImages) -> str | None:
-    """The column that would name the images if not several of them had its names, as a reason; None where there is none."""
+    """Why a column that has the names of images does not name them: several images have one name. None where that is not so."""
     for member, upload in _unpacked(tables):
         source = _opened(tables.open, upload)
         for column, texts in (_looked_at(source) if source is not None else {}).items():
             several = [found for text in texts if len(found := _candidates(text, images, member.path)) > 1]
-            if len(several) > max(_FEWEST, _MOST * len(texts)) and _NAMES.fullmatch(column):
+            if len(several) > max(_FEWEST, _MOST * len(texts)) and _NAME_COLUMN.fullmatch(column):
                 one, other = several[0][:2]
                 return (
                     f"a name in column {column!r} of {member.path} may be that of several images, such as {one.path} and {other.path}; "
@@ -225,11 +225,11 @@ class _Match:
 
     @property
     def is_named(self) -> bool:
-        """Whether the column is called like one of names."""
-        return _NAMES.fullmatch(self.column) is not None
+        """Whether the column is called as columns with the names of images are: file, image_id."""
+        return _NAME_COLUMN.fullmatch(self.column) is not None
 
     def is_surer(self, other: "_Match") -> bool:
-        """Whether the other column, which fits too, is rather one of labels: of the classes 0 and 1 beside 0.png and 1.png."""
+        """Whether the other column has labels rather than names, as 0 and 1, which are also the names of 0.png and 1.png."""
         repeats = other.paths <= self.paths and other.found <= _MOST * self.found
         return repeats or (not other.with_ending and (self.with_ending or self.is_named))
 

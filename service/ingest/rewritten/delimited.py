@@ -67,7 +67,7 @@ class _Spelling(NamedTuple):
     cell: str | None = None
 
 
-_EMPTY = _Spelling("")  # of a class that no row says in the column
+_EMPTY = _Spelling("")  # of a class in a column in which no row has it
 
 
 def _written(upload: Upload, encoding: TextEncoding, form: TableForm, place: int) -> Iterator[tuple[int, _Spelling]]:

@@ -22,8 +22,8 @@ class Edits:
     `labels` has the new class by position in the upload, `removed` the positions that go. `ids` names the samples that either
     is about, for uploads whose records have ids. `kept` yields position and class of the samples that stay as they are, in the
     order of the upload. `columns` are to be added, with the values `added` of the rows that somebody looked at. `copies` are
-    columns that say the label in other words and change with it, where they have a value; where no row says a class in them,
-    they are emptied.
+    columns that repeat the label, as names or codes of its classes. A value in them changes with the label of its row; it
+    becomes empty where no row tells how the column writes the new class.
     """
 
     labels: Mapping[int, str]
@@ -75,7 +75,7 @@ def spellings(written: Iterable[tuple[int, Any]], edits: Edits) -> dict[str, Any
             while 0 <= position < index:
                 position, name = next(kept, (-1, ""))
             if position == index and name in counts and not is_blank(value):
-                # Lists and objects cannot be counted, their JSON can.
+                # A Counter takes no lists and objects; it takes their JSON.
                 key = type(value), json.dumps(value) if isinstance(value, list | dict) else value
                 seen.setdefault(key, value)
                 counts[name][key] += 1
